@@ -1,0 +1,41 @@
+# Targets with a "##" remark are listed by `make help`.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help setup demo test check fmt bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## create .venv and install the project into it (editable, with everything)
+
+$(STAMP): pyproject.toml tools/venv.sh
+	@PYTHON=$(PYTHON) sh tools/venv.sh
+	@touch $@
+
+demo: $(STAMP) ## mirror images between two registries inside the process; needs no internet
+	@$(BIN)/dregsy demo
+
+test: $(STAMP) ## install what the tests need and run them all against real servers
+	@sh tools/debian-packages.sh
+	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+
+check: $(STAMP) ## lint, types, layers, sizes, twin files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python tools/house_rules.py
+
+fmt: $(STAMP) ## format the code and apply safe fixes
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## measure, side by side with skopeo (minutes; never part of the tests)
+	@sh tools/debian-packages.sh
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove what setup and the tools made
+	rm -rf .venv .mypy_cache .ruff_cache dist build

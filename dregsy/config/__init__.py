@@ -1,0 +1,1 @@
+"""The front door: text in a dialect becomes a Plan."""

@@ -1,0 +1,84 @@
+"""A registry as a task sees it: where it is, how to log in, what to trust. Data only; secrets are masked."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dregsy.model.ref import DOCKER_HUB
+
+_HUB_API = "registry-1.docker.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that is shown to nobody by accident: ``reveal()`` it only where it goes on the wire."""
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._value
+
+    def __str__(self) -> str:
+        return "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What to present to a registry: user name and password, an identity token, or nothing at all."""
+
+    username: str = ""
+    password: Secret | None = None
+    identity_token: Secret | None = None
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nothing is presented."""
+        return self.password is None and self.identity_token is None
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """Log in nowhere, whatever the environment holds (``auth: none``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ambient:
+    """Use docker's ``config.json`` and its credential helpers, else be anonymous."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The login that the config file holds."""
+
+    login: Login
+
+
+@dataclass(frozen=True, slots=True)
+class EcrToken:
+    """A token from AWS, fetched again after ``refresh`` seconds."""
+
+    refresh: float
+
+
+Credentials = Anonymous | Ambient | Given | EcrToken
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A registry: ``host`` as the user wrote it (with port), the login, and what to trust.
+
+    ``prefix`` is the path below which all its repositories live, without slashes at its ends.
+    ``certs`` are certs.d folders, the first that has one for the host counts. ``verify`` off accepts
+    any certificate, and plain http.
+    """
+
+    host: str
+    prefix: str = ""
+    credentials: Credentials = Ambient()
+    verify: bool = True
+    certs: tuple[Path, ...] = ()
+
+    @property
+    def api_host(self) -> str:
+        """The host that answers the registry's API; Docker Hub's has another name than its images."""
+        return _HUB_API if self.host in {DOCKER_HUB, "index.docker.io"} else self.host

@@ -1,0 +1,116 @@
+"""What the user asked for (Plan, Task, Rule) and one image to move because of it (Copy)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dregsy.model.endpoint import Endpoint
+from dregsy.model.platform import Platform
+from dregsy.model.ref import Ref
+from dregsy.model.rewrite import Rewrite, Selection
+from dregsy.model.tags import TagFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Run a task one time, when the program starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Run a task at the start and then ``seconds`` after each start of it, never twice at a time."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """Run a task when a cron ``expression`` says so, in local time."""
+
+    expression: str
+
+
+Schedule = Once | Every | Cron
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How to find a registry's repositories (dregsy's ``lister``).
+
+    ``kind`` is catalog, dockerhub or index; ``search`` the index's search expression. ``limit`` is
+    the most repositories to take, None for all. ``cache_seconds`` of 0 caches nothing.
+    """
+
+    kind: str = "catalog"
+    search: str = ""
+    limit: int | None = 100
+    cache_seconds: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One mapping: which repositories and tags, and what they are called at the targets.
+
+    ``platforms`` is empty for everything that an image has. ``where`` is ``file:line`` of the mapping.
+    """
+
+    source: Selection
+    rewrite: Rewrite
+    tags: TagFilter
+    platforms: tuple[Platform, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A named set of rules between a source and its targets, and when to run it."""
+
+    name: str
+    schedule: Schedule
+    source: Endpoint
+    targets: tuple[Endpoint, ...]
+    rules: tuple[Rule, ...]
+    listing: Listing = Listing()
+    verbose: bool = False
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayChoice:
+    """Which relay moves the images, and its checked settings (an instance of its ``Settings``)."""
+
+    name: str
+    settings: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that was asked for; building it needs no network.
+
+    ``parallel`` copies run at once. ``retries`` rounds follow in which failed copies are tried again.
+    ``timeout`` is the longest a single copy may take, in seconds. ``watch`` reloads changed files.
+    """
+
+    tasks: tuple[Task, ...]
+    relay: RelayChoice
+    parallel: int = 4
+    retries: int = 2
+    timeout: float = 3600.0
+    state: str | None = None
+    watch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One image to read once and write to many targets; holds no secret.
+
+    ``source`` carries the digest that was resolved. ``targets`` stand in the order of the task's
+    target endpoints that they belong to, named by ``to`` (positions in ``Task.targets``).
+    ``platforms`` is empty for the whole image. ``where`` is ``file:line`` of the mapping.
+    """
+
+    task: str
+    source: Ref
+    targets: tuple[Ref, ...]
+    to: tuple[int, ...]
+    platforms: tuple[Platform, ...] = ()
+    where: str = ""

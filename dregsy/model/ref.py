@@ -1,0 +1,91 @@
+"""References to images: host, repository, tag and digest (distribution's reference grammar)."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from dregsy.model import pattern
+from dregsy.model.digest import Digest
+
+DOCKER_HUB = "docker.io"
+HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+
+_HOST = pattern.compile_whole(r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = pattern.compile_whole(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = pattern.compile_whole(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_REPOSITORY_LIMIT = 255
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """Names an image in a registry, or a repository where both tag and digest are missing.
+
+    With both a tag and a digest the digest says which image is meant, and the tag what it is called.
+    """
+
+    host: str
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``[host[:port]/]repository[:tag][@digest]``; ValueError says what is wrong.
+
+        A first component with neither ``.`` nor ``:`` that is not ``localhost`` belongs to the
+        repository, and the host is then docker.io, as docker has it.
+        """
+        rest, at, digest = text.partition("@")
+        first, slash, path = rest.partition("/")
+        if not slash or not (("." in first) or (":" in first) or first == "localhost" or first[:1] == "["):
+            first, path = DOCKER_HUB, rest
+        path, colon, tag = path.partition(":")
+        ref = cls.of(first, path)
+        if colon and not is_tag(tag):
+            raise ValueError(f"not a legal tag: {tag[:160]!r} in {text[:300]!r}")
+        return replace(ref, tag=tag if colon else None, digest=Digest.parse(digest) if at else None)
+
+    @classmethod
+    def of(cls, host: str, repository: str) -> Self:
+        """Build the reference of a repository; checks both parts and applies Docker Hub's short names."""
+        if not _HOST(host):
+            raise ValueError(f"not a legal registry host: {host[:300]!r}")
+        if host in HUB_NAMES:
+            host = DOCKER_HUB
+            repository = repository if "/" in repository else f"library/{repository}"
+        if not is_repository(repository):
+            raise ValueError(f"not a legal repository name: {repository[:300]!r}")
+        return cls(host, repository)
+
+    @property
+    def reference(self) -> str:
+        """What the registry's manifest URLs end in: the digest if there is one, else the tag."""
+        if self.digest is not None:
+            return str(self.digest)
+        if self.tag is None:
+            raise ValueError(f"{self} names a repository, not an image")
+        return self.tag
+
+    @property
+    def name(self) -> str:
+        """Host and repository, without tag and digest."""
+        return f"{self.host}/{self.repository}"
+
+    def with_tag(self, tag: str | None, digest: Digest | None = None) -> Self:
+        """The same repository under another tag and digest."""
+        return replace(self, tag=tag, digest=digest)
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag is not None else ""
+        digest = f"@{self.digest}" if self.digest is not None else ""
+        return f"{self.name}{tag}{digest}"
+
+
+def is_repository(name: str) -> bool:
+    """Tell whether ``name`` is a legal repository name (OCI distribution spec, Pulling manifests)."""
+    return len(name) <= _REPOSITORY_LIMIT and _REPOSITORY(name)
+
+
+def is_tag(text: str) -> bool:
+    """Tell whether ``text`` is a legal tag (OCI distribution spec, Pulling manifests)."""
+    return _TAG(text)

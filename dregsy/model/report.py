@@ -1,0 +1,172 @@
+"""What happened: decisions, outcomes, the report of a task's run, and the events on the way."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from dregsy.errors import DregsyError
+from dregsy.model.digest import Digest
+from dregsy.model.plan import Copy, Task
+from dregsy.model.ref import Ref
+
+
+class Reason(StrEnum):
+    """Why a target needs a copy, or why not."""
+
+    MISSING = "missing"
+    CHANGED = "changed"
+    CURRENT = "current"
+
+
+class Status(StrEnum):
+    """How it ended for one target."""
+
+    COPIED = "copied"
+    CURRENT = "current"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a comparison of source and targets says: one reason for each of ``copy.targets``, in order."""
+
+    copy: Copy
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What one target took: bytes read for it, bytes sent to it, and how its blobs got there.
+
+    Where one read feeds several targets, only the first of them counts ``bytes_read``.
+    """
+
+    digest: Digest
+    bytes_read: int = 0
+    bytes_written: int = 0
+    blobs_moved: int = 0
+    blobs_mounted: int = 0
+    blobs_skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error made portable: its kind (as in dregsy.errors), what happened, and what to do now.
+
+    ``retryable`` tells whether another attempt may succeed.
+    """
+
+    kind: str
+    message: str
+    hint: str = ""
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: DregsyError) -> Self:
+        """Describe ``error``."""
+        return cls(error.kind, error.message, error.hint, bool(getattr(error, "retryable", False)))
+
+    def __str__(self) -> str:
+        return f"{self.message} — {self.hint}" if self.hint else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended for one image and one target; ``target`` is None where no target was reached at all."""
+
+    copy: Copy
+    target: Ref | None
+    status: Status
+    seconds: float = 0.0
+    moved: Moved | None = None
+    reason: Reason | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run of one task; times are seconds since the epoch."""
+
+    task: Task
+    started: float
+    finished: float
+    outcomes: tuple[Outcome, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> Counter[Status]:
+        """How many outcomes there are of each status."""
+        return Counter(outcome.status for outcome in self.outcomes)
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """The outcomes that failed."""
+        return tuple(outcome for outcome in self.outcomes if outcome.status is Status.FAILED)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything asked for is now at its targets."""
+        return all(outcome.status in {Status.COPIED, Status.CURRENT} for outcome in self.outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStarted:
+    """A run of a task begins."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class CopyStarted:
+    """The relay starts to move an image; ``copy.targets`` are only those that need it."""
+
+    copy: Copy
+
+
+@dataclass(frozen=True, slots=True)
+class CopyProgress:
+    """Something moved: ``bytes_read`` and ``bytes_written`` since the last such event of this copy.
+
+    ``blob`` is set when that blob has arrived whole at a target.
+    """
+
+    copy: Copy
+    bytes_read: int = 0
+    bytes_written: int = 0
+    blob: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFinished:
+    """It ended for one image and one target; also sent for targets that were up to date."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something a user should know that is no failure, such as a filter that matches nothing."""
+
+    task: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRetried:
+    """A copy failed and will be tried again after the others."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFinished:
+    """A run of a task ended."""
+
+    report: Report
+
+
+Event = TaskStarted | CopyStarted | CopyProgress | CopyRetried | CopyFinished | Warned | TaskFinished
+Listener = Callable[[Event], None]

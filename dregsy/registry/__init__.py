@@ -1,0 +1,1 @@
+"""One asyncio client for the OCI distribution API."""

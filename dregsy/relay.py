@@ -1,0 +1,105 @@
+"""What a relay is: the page that the author of one reads, and how a relay is found by its name.
+
+A relay moves one image from one source to its targets. It knows no tasks, filters, schedules or
+retries: those are decided before, and for every relay alike. Relays are found by the entry-point
+group ``dregsy.relays.v1``, those of this package and those of others through the same door.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Protocol, Self, cast
+
+from pydantic import BaseModel
+
+from dregsy.credentials import Logins
+from dregsy.errors import DregsyError, RelayUnavailable
+from dregsy.model.endpoint import Endpoint
+from dregsy.model.plan import Copy
+from dregsy.model.report import Listener, Moved
+from dregsy.registry.pool import Registries
+
+GROUP = "dregsy.relays.v1"
+
+
+class Feature(StrEnum):
+    """What a relay may be able to do; checked before the first byte moves."""
+
+    ALL_PLATFORMS = "all-platforms"
+    """Copies an index with all its images, byte for byte."""
+    ONE_PLATFORM = "one-platform"
+    """Copies one image out of an index."""
+    DIGEST_TARGET = "digest-target"
+    """Writes to a target that has a digest and no tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """What a relay may use: registry clients, logins, a folder for large temporary files, and a listener.
+
+    ``scratch`` exists and is private to this process; what a relay leaves there is removed after the run.
+    ``timeout`` is the longest that one copy may take, in seconds.
+    """
+
+    registries: Registries
+    logins: Logins
+    scratch: Path
+    emit: Listener
+    timeout: float
+
+
+class Relay(Protocol):
+    """Moves images. One object lives for a whole run, so it may remember what it learned."""
+
+    Settings: ClassVar[type[BaseModel]]
+    """Its section of the config file, which is checked with everyone else's."""
+    features: ClassVar[frozenset[Feature]]
+
+    def __init__(self, settings: BaseModel, toolbox: Toolbox) -> None:
+        """Take the checked settings; does nothing that could fail."""
+
+    async def __aenter__(self) -> Self:
+        """Prove that it works here, or raise RelayUnavailable: binary found, daemon answers."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of everything."""
+
+    async def copy(self, copy: Copy, source: Endpoint, targets: Sequence[Endpoint]) -> Sequence[Moved | DregsyError]:
+        """Bring ``copy.source`` to each of ``copy.targets``; ``targets`` are their registries, in order.
+
+        Returns for each target what was moved, or why it does not have the image: a slow or broken
+        target takes nothing from the others. Raises a DregsyError where the reason concerns them all.
+        ``copy.source`` carries a digest: exactly that content is to be copied. Once a target's tag is
+        written, everything below it is there. When cancelled it stops, cleans up and lets the
+        cancellation pass.
+        """
+
+
+def installed() -> dict[str, EntryPoint]:
+    """Return the entry points of all relays that are installed, by name."""
+    return {point.name: point for point in sorted(entry_points(group=GROUP))}
+
+
+def load(name: str) -> type[Relay]:
+    """Return the relay class called ``name``; RelayUnavailable tells which there are, or what to install."""
+    known = installed()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        guess = f"did you mean {near[0]!r}?" if near else f"installed relays: {', '.join(known)}"
+        raise RelayUnavailable(f"there is no relay {name!r}", relay=name, hint=guess)
+    point = known[name]
+    try:
+        return cast("type[Relay]", point.load())
+    except ImportError as error:
+        package = point.dist.name if point.dist else "the package it comes from"
+        raise RelayUnavailable(
+            f"relay {name!r} cannot be loaded: {error}",
+            relay=name,
+            hint=f"reinstall it: pip install {package}",
+        ) from error

@@ -1,0 +1,1 @@
+"""The native relay: copies straight from registry to registry, inside this process."""
