@@ -31,10 +31,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a comparison of source and targets says: one reason for each of ``copy.targets``, in order."""
+    """What a comparison of source and targets says about each of ``copy.targets``, in order.
+
+    A Failure stands where a target could not be asked.
+    """
 
     copy: Copy
-    reasons: tuple[Reason, ...]
+    reasons: "tuple[Reason | Failure, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +91,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run of one task; times are seconds since the epoch."""
+    """One run of one task; times are seconds since the epoch.
+
+    ``interrupted`` tells that the run was told to stop before it had looked at everything.
+    """
 
     task: Task
     started: float
     finished: float
     outcomes: tuple[Outcome, ...]
     warnings: tuple[str, ...] = ()
+    interrupted: bool = False
 
     @property
     def counts(self) -> Counter[Status]:
@@ -109,7 +116,7 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether everything asked for is now at its targets."""
-        return all(outcome.status in {Status.COPIED, Status.CURRENT} for outcome in self.outcomes)
+        return not self.interrupted and all(outcome.status in {Status.COPIED, Status.CURRENT} for outcome in self.outcomes)
 
 
 @dataclass(frozen=True, slots=True)

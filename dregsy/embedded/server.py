@@ -1,0 +1,96 @@
+"""Runs the embedded registry on a free port of 127.0.0.1: logins, error bodies, and a log of all requests."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from dregsy.embedded.api import EXCHANGE, Api
+from dregsy.embedded.requestlog import Request, RequestLog
+from dregsy.embedded.store import Store
+from dregsy.errors import RegistryError
+
+SHUTDOWN_SECONDS = 0.5
+"""How long requests that are going on may take when the registry stops."""
+
+
+class EmbeddedRegistry:
+    """A registry inside this process while its ``async with`` lasts; speaks plain HTTP on 127.0.0.1.
+
+    ``users`` maps names to passwords; without it everybody may do everything. ``host`` is the
+    address as it is written in references, such as ``127.0.0.1:40001``.
+    """
+
+    def __init__(self, *, users: Mapping[str, str] | None = None, store: Store | None = None) -> None:
+        self.store = store or Store()
+        self.host = ""
+        self.log = RequestLog()
+        self._logins = [f"{name}:{password}".encode() for name, password in (users or {}).items()]
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def requests(self) -> list[Request]:
+        """All requests so far, in the order in which they arrived."""
+        return list(self.log)
+
+    def count(self, method: str, expression: str) -> int:
+        """Count the requests of a method whose path and query contain a match of ``expression`` (RE2)."""
+        return self.log.count(method, expression)
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(middlewares=[self._logged, self._refusing])
+        app.add_routes(Api(self.store).routes())
+        app.on_response_prepare.append(_note)
+        self._runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=SHUTDOWN_SECONDS)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        address, port = self._runner.addresses[0][:2]
+        self.host = f"{address}:{port}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _logged(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[EXCHANGE] = self.log.begin(request.method, request.path, request.query_string)
+        return await handler(request)
+
+    @web.middleware
+    async def _refusing(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer refusals with the error body of the API (OCI distribution spec, Error Codes)."""
+        try:
+            self._authorize(request)
+            return await handler(request)
+        except RegistryError as error:
+            headers = {"WWW-Authenticate": 'Basic realm="dregsy"'} if error.status == 401 else {}
+            body = {"errors": [{"code": code, "message": error.message} for code in error.codes]}
+            return web.json_response(body, status=error.status, headers=headers)
+
+    def _authorize(self, request: web.Request) -> None:
+        """Let a request pass when there are no users, or it carries the login of one (RFC 7617)."""
+        scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+        try:
+            given = base64.b64decode(encoded, validate=True) if scheme.lower() == "basic" else b""
+        except binascii.Error:
+            given = b""
+        if self._logins and not any(hmac.compare_digest(given, login) for login in self._logins):
+            raise RegistryError("authentication required", status=401, codes=["UNAUTHORIZED"])
+
+
+async def _note(request: web.Request, response: web.StreamResponse) -> None:
+    """Complete the log before the first byte of an answer leaves, so that who has the answer sees it there."""
+    response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+    exchange = request[EXCHANGE]
+    exchange.status = response.status
+    exchange.bytes_in = request.content.total_bytes
+    if isinstance(response, web.Response) and request.method != "HEAD" and isinstance(response.body, bytes):
+        exchange.bytes_out = len(response.body)

@@ -1,0 +1,71 @@
+"""What a registry's error answer means (OCI distribution spec, Error Codes)."""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from dregsy.errors import NotFound, RateLimited, RegistryError, Unauthorized, Unreachable
+from dregsy.registry.retry import RETRYABLE_STATUS, retry_after
+from dregsy.registry.wire import Response, show
+
+_BODY_LIMIT = 64 * 2**10
+_MESSAGE_LIMIT = 300
+
+
+async def failure(response: Response) -> RegistryError:
+    """Turn an answer that was not wanted into the error to raise."""
+    codes, said = await _explanation(response)
+    place = f"{response.method} {show(response.url)}"
+    text = f"{place} answered {response.status}" + (f": {said}" if said else "")
+    kind, hint = _classify(response.status, codes)
+    error = kind(
+        text,
+        method=response.method,
+        url=show(response.url),
+        status=response.status,
+        codes=codes,
+        retryable=response.status in RETRYABLE_STATUS,
+        hint=hint,
+    )
+    if isinstance(error, RateLimited):
+        error.retry_after = retry_after(response.headers, time.time())
+    return error
+
+
+def _classify(status: int, codes: Sequence[str]) -> tuple[type[RegistryError], str]:
+    match status:
+        case 401:
+            return (
+                Unauthorized,
+                "check the login for this registry, and that it exists: many answer so for what is not there",
+            )
+        case 403:
+            return Unauthorized, "the login lacks the right to do this"
+        case 404:
+            return NotFound, ""
+        case 429:
+            return RateLimited, "the registry asks to slow down; lower 'parallel', or log in for a larger quota"
+        case 405 | 501 if "UNSUPPORTED" in codes:
+            return RegistryError, "the registry does not allow this: is it read-only?"
+        case _:
+            return RegistryError, ""
+
+
+async def _explanation(response: Response) -> tuple[tuple[str, ...], str]:
+    """Codes and words of an error body; nothing where there is none, or where it is not the spec's JSON."""
+    try:
+        raw = await response.read(_BODY_LIMIT)
+        errors = json.loads(raw)["errors"]
+    except (Unreachable, RegistryError, ValueError, KeyError, TypeError, RecursionError):
+        return (), ""
+    entries: list[dict[str, Any]] = [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+    codes = tuple(str(one.get("code", ""))[:100] for one in entries[:10])
+    words = "; ".join(filter(None, (_words(one) for one in entries[:3])))
+    return codes, words
+
+
+def _words(entry: dict[str, Any]) -> str:
+    """One entry of an error body as printable text of bounded length."""
+    text = f"{entry.get('code', '')} {entry.get('message', '')}".strip()
+    return "".join(one if one.isprintable() else " " for one in text)[:_MESSAGE_LIMIT]

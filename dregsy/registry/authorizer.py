@@ -1,0 +1,113 @@
+"""Who we are to one registry: basic logins and bearer tokens, fetched once per scope and renewed in time."""
+
+import asyncio
+import base64
+import time
+from collections import defaultdict
+from urllib.parse import urlencode
+
+from dregsy.credentials import Logins
+from dregsy.errors import Unauthorized
+from dregsy.model.endpoint import Endpoint, Login
+from dregsy.registry import challenge
+from dregsy.registry.answers import failure
+from dregsy.registry.challenge import Challenge, Token
+from dregsy.registry.wire import Response, Wire
+
+_MARGIN = 15.0
+"""A token is renewed this many seconds before it expires, so that no request carries a dying one."""
+
+_TOKEN_LIMIT = 2**20
+
+Key = tuple[Login, tuple[str, ...]]
+
+
+class Authorizer:
+    """Makes the Authorization header for requests to one registry (Docker token authentication; RFC 7617)."""
+
+    def __init__(self, endpoint: Endpoint, logins: Logins, wire: Wire) -> None:
+        self._endpoint = endpoint
+        self._logins = logins
+        self._wire = wire
+        self._challenge: Challenge | None = None
+        self._plain = False
+        self._tokens: dict[Key, Token] = {}
+        self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def learn(self, response: Response, root: str) -> None:
+        """Take from the answer to the first greeting which kind of login the registry wants."""
+        self._plain = root.startswith("http:")
+        self._challenge = _wanted(response)
+
+    async def headers(self, repository: str, scopes: tuple[str, ...]) -> dict[str, str]:
+        """Return the header that authorizes a request, or nothing where none is needed or there is no login."""
+        if self._challenge is None:
+            return {}
+        login = await self._logins.login_for(self._endpoint, repository)
+        if self._challenge.scheme == "basic":
+            return _basic(login)
+        return {"Authorization": _bearer(await self._token(login, scopes))}
+
+    async def renew(self, response: Response, repository: str, scopes: tuple[str, ...], sent: str | None) -> bool:
+        """After a 401: forget the login that was ``sent``, and tell whether another attempt may fare better.
+
+        When many requests meet the same stale token, only the first of them causes a new one.
+        """
+        before, self._challenge = self._challenge, _wanted(response) or self._challenge
+        if self._challenge is None:
+            return False
+        login = await self._logins.login_for(self._endpoint, repository)
+        if self._challenge.scheme == "basic":
+            return _basic(login).get("Authorization") not in {None, sent}
+        if before is not None and not sent:
+            return False
+        known = self._tokens.get((login, scopes))
+        if known is not None and _bearer(known) == sent:
+            del self._tokens[login, scopes]
+        return True
+
+    async def _token(self, login: Login, scopes: tuple[str, ...]) -> Token:
+        key = (login, scopes)
+        async with self._locks[key]:
+            token = self._tokens.get(key)
+            if token is None or token.expires_at - _MARGIN < time.time():
+                token = self._tokens[key] = await self._fetch(login, scopes)
+            return token
+
+    async def _fetch(self, login: Login, scopes: tuple[str, ...]) -> Token:
+        """Ask the token server that the registry named."""
+        assert self._challenge is not None
+        wanted = challenge.token_request(self._challenge, login, scopes, plain=self._plain)
+        headers = _basic(wanted.login) if wanted.login else {}
+        body = None
+        if wanted.form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            body = urlencode(wanted.form).encode()
+        response = await self._wire.exchange(wanted.method, wanted.url, headers, body)
+        try:
+            if response.status == 200:
+                return challenge.parse_token(await response.read(_TOKEN_LIMIT), time.time())
+            error = await failure(response)
+        finally:
+            response.release()
+        if isinstance(error, Unauthorized):
+            error.message = f"the token server of {self._endpoint.host} refuses the login ({error.status})"
+            error.hint = "check user name and password" if not login.is_anonymous else "give it a login"
+        raise error
+
+
+def _wanted(response: Response) -> Challenge | None:
+    """The login that a 401 asks for: bearer where it is offered, else basic, else None."""
+    offered = {one.scheme: one for one in reversed(challenge.parse(response.header_values("WWW-Authenticate")))}
+    return offered.get("bearer") or offered.get("basic")
+
+
+def _bearer(token: Token) -> str:
+    return f"Bearer {token.secret.reveal()}"
+
+
+def _basic(login: Login) -> dict[str, str]:
+    if login.password is None:
+        return {}
+    pair = f"{login.username}:{login.password.reveal()}".encode()
+    return {"Authorization": f"Basic {base64.b64encode(pair).decode('ascii')}"}

@@ -1,0 +1,98 @@
+"""What a tool's complaint about a registry means: skopeo and docker speak to registries through the same Go library.
+
+So that a user sees the same kinds of errors whichever relay moves the images. The words are that library's.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dregsy.errors import (
+    DigestMismatch,
+    DregsyError,
+    ImageError,
+    NotFound,
+    RateLimited,
+    RegistryError,
+    RelayError,
+    Unauthorized,
+    Unreachable,
+)
+from dregsy.model import pattern
+from dregsy.model.endpoint import Login
+from dregsy.registry.wire import show
+
+_URL = pattern.compile_search(r'https?://[^\s"]+')
+_SECRET_LENGTH = 4  # a shorter one would garble the text, and is no secret
+
+
+class _Meaning(NamedTuple):
+    kind: type[RegistryError]
+    words: tuple[str, ...]
+    retryable: bool = False
+    hint: str = ""
+
+
+_MEANINGS = (
+    _Meaning(RateLimited, ("toomanyrequests", "too many requests"), True, "the registry asks to slow down"),
+    _Meaning(
+        Unauthorized,
+        ("unauthorized", "denied", "authentication required", "no basic auth credentials", "invalid username/password"),
+        hint="check the login for this registry, and its rights",
+    ),
+    _Meaning(
+        Unreachable,
+        ("x509:", "tls: ", "certificate"),
+        hint="put the registry's CA and, if it wants one, a client certificate into the relay's certs.d folder",
+    ),
+    _Meaning(
+        Unreachable,
+        ("gave http response to https client",),
+        hint="set skip-tls-verify for it if plain http is what you want",
+    ),
+    _Meaning(Unreachable, ("no such host",), hint="check the registry's name and this machine's DNS"),
+    _Meaning(
+        Unreachable,
+        ("connection refused", "timeout", "no route to host", "network is unreachable", "connection reset", "eof"),
+        retryable=True,
+        hint="check the address, and that the registry is running",
+    ),
+    _Meaning(DigestMismatch, ("does not match",), True),
+    _Meaning(NotFound, ("manifest unknown", "name unknown", "blob unknown", "name not known", "404", "not found")),
+)
+_UNFIT = ("no matching manifest", "no image found in", "unsupported", "preserve digests")
+
+
+def explain(said: str, *, relay: str, output: str = "") -> DregsyError:
+    """Return the error for what a relay's tool ``said``; a RelayError with its ``output`` where the words tell nothing.
+
+    What is not understood may have been a passing fault, so it is retryable.
+    """
+    text = f"{relay}: {said}"
+    lowered = said.lower()
+    if any(words in lowered for words in _UNFIT):
+        return ImageError(text, hint="this relay cannot copy this image; the native relay copies every kind")
+    for meaning in _MEANINGS:
+        if any(words in lowered for words in meaning.words):
+            return meaning.kind(text, retryable=meaning.retryable, hint=meaning.hint)
+    return RelayError(text, relay=relay, output=output, retryable=True)
+
+
+def redact(text: str, logins: Sequence[Login]) -> str:
+    """Take out of ``text`` the secrets of ``logins``, and what may be one in a URL: user info and query."""
+    for login in logins:
+        for secret in (login.password, login.identity_token):
+            if secret is not None and len(secret.reveal()) >= _SECRET_LENGTH:
+                text = text.replace(secret.reveal(), str(secret))
+    pieces, end = [], 0
+    for match in _URL.finditer(text):
+        start, stop = match.span()
+        pieces += [text[end:start], _shown(text[start:stop])]
+        end = stop
+    return "".join((*pieces, text[end:]))
+
+
+def _shown(url: str) -> str:
+    try:
+        return show(url)
+    except ValueError:  # half an IPv6 address, perhaps: nobody can tell what the rest is
+        return "(address)"

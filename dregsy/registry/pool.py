@@ -1,0 +1,47 @@
+"""The registry clients of a run: one for each endpoint, so that connections, tokens and limits are shared."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from dregsy.credentials import Logins
+from dregsy.model.endpoint import Endpoint
+from dregsy.registry.client import Registry
+from dregsy.registry.retry import Backoff
+from dregsy.registry.transport import Transport
+from dregsy.registry.wire import Timeouts
+
+
+class Registries:
+    """Hands out registry clients; closes them all when left."""
+
+    def __init__(
+        self,
+        logins: Logins,
+        environ: Mapping[str, str],
+        *,
+        timeouts: Timeouts | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._logins = logins
+        self._environ = environ
+        self._timeouts = timeouts
+        self._backoff = backoff
+        self._known: dict[Endpoint, Registry] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        known, self._known = self._known, {}
+        for registry in known.values():
+            await registry.close()
+
+    def at(self, endpoint: Endpoint) -> Registry:
+        """Return the client of a registry; equal endpoints share one."""
+        if endpoint not in self._known:
+            transport = Transport(endpoint, self._logins, self._environ, timeouts=self._timeouts, backoff=self._backoff)
+            self._known[endpoint] = Registry(transport)
+        return self._known[endpoint]

@@ -1,0 +1,116 @@
+"""Brings blobs to targets: skips what is there, mounts what is near, and sends each blob once per registry."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
+from weakref import WeakValueDictionary
+
+from dregsy.errors import NotFound
+from dregsy.model.digest import Digest
+from dregsy.model.manifest import Descriptor
+from dregsy.registry.client import BlobStream, Registry
+from dregsy.registry.wire import Body
+from relays.native.source import Source
+
+
+class How(StrEnum):
+    """How a blob came to be at a target."""
+
+    SKIPPED = "skipped"
+    MOUNTED = "mounted"
+    MOVED = "moved"
+
+
+class Blobs:
+    """What this run knows about the blobs at all targets; one object for a whole run.
+
+    The first copy that needs a blob at a registry brings it there. Others that need it meanwhile
+    wait for that, then mount it; when the first one fails, the next takes over.
+    """
+
+    def __init__(self) -> None:
+        self._homes: dict[tuple[str, Digest], dict[str, None]] = {}
+        self._locks: WeakValueDictionary[tuple[object, ...], asyncio.Lock] = WeakValueDictionary()
+
+    async def ensure(
+        self, target: Registry, repository: str, blob: Descriptor, source: Source, on_write: Callable[[int], None]
+    ) -> How:
+        """Make sure that ``repository`` at ``target`` has ``blob``; tells how. ``on_write`` counts bytes sent."""
+        host = target.endpoint.api_host
+        homes = self._homes.setdefault((host, blob.digest), {})
+        delivery = _Delivery(target, repository, blob, source, on_write)
+        async with self._lock(host, blob.digest, repository):
+            if repository in homes:
+                return How.SKIPPED
+            async with self._lock(host, blob.digest):
+                if not homes:
+                    how = await delivery.first()
+                    homes[repository] = None
+                    return how
+            how = await delivery.near(homes)
+            homes[repository] = None
+            return how
+
+    def _lock(self, *key: object) -> asyncio.Lock:
+        lock = self._locks.get(key)
+        if lock is None:
+            lock = self._locks[key] = asyncio.Lock()
+        return lock
+
+
+class _Delivery:
+    """One blob on its way to one repository."""
+
+    def __init__(
+        self, target: Registry, repository: str, blob: Descriptor, source: Source, on_write: Callable[[int], None]
+    ) -> None:
+        self._target = target
+        self._repository = repository
+        self._blob = blob
+        self._source = source
+        self._on_write = on_write
+
+    async def first(self) -> How:
+        """Bring a blob of which nothing is known at this registry."""
+        if await self._target.has_blob(self._repository, self._blob.digest):
+            return How.SKIPPED
+        if self._source.registry.endpoint.api_host == self._target.endpoint.api_host:
+            location = await self._mount(self._source.repository)
+            if location is None:
+                return How.MOUNTED
+        else:
+            location = await self._target.begin_upload(self._repository)
+        await self._send(location, self._source.blob(self._blob))
+        return How.MOVED
+
+    async def near(self, homes: dict[str, None]) -> How:
+        """Bring a blob that other repositories of this registry have; the source is asked last.
+
+        Where the registry refuses to mount, the bytes come from the registry itself: they were
+        read from the source once already, and its quota is not touched again.
+        """
+        home = next(reversed(homes))
+        location = await self._mount(home)
+        if location is None:
+            return How.MOUNTED
+        try:
+            await self._send(location, self._target.read_blob(home, self._blob))
+        except NotFound:
+            homes.pop(home, None)
+            location = await self._target.begin_upload(self._repository)
+            await self._send(location, self._source.blob(self._blob))
+        return How.MOVED
+
+    async def _mount(self, origin: str) -> str | None:
+        return await self._target.mount_blob(self._repository, self._blob.digest, origin)
+
+    async def _send(self, location: str, opened: AbstractAsyncContextManager[BlobStream]) -> None:
+        async with self._target.uploading(), opened as stream:
+            body = Body(stream.size, lambda: self._counted(stream.chunks))
+            await self._target.finish_upload(self._repository, location, self._blob.digest, body)
+
+    async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            yield chunk
+            self._on_write(len(chunk))

@@ -1,0 +1,105 @@
+"""The native relay: one process, no tools, straight from registry to registry."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dregsy.errors import DregsyError, RelayError
+from dregsy.model.digest import Digest
+from dregsy.model.endpoint import Endpoint
+from dregsy.model.plan import Copy
+from dregsy.model.ref import Ref
+from dregsy.model.report import CopyProgress, Moved
+from dregsy.relay import Feature, Toolbox
+from relays.native.blobs import Blobs
+from relays.native.graph import Graph
+from relays.native.source import Source
+
+
+class Settings(BaseModel):
+    """The ``native`` section of a config file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    certs_dir: Path | None = Field(default=None, alias="certs-dir")
+
+
+class NativeRelay:
+    """Copies byte for byte: every digest is checked, nothing is stored that misses a part, the tag goes last."""
+
+    Settings: ClassVar[type[BaseModel]] = Settings
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+
+    def __init__(self, settings: BaseModel, toolbox: Toolbox) -> None:  # noqa: ARG002 - certs-dir is in the endpoints
+        self._toolbox = toolbox
+        self._blobs = Blobs()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    async def copy(self, copy: Copy, source: Endpoint, targets: Sequence[Endpoint]) -> Sequence[Moved | DregsyError]:
+        """Read the image once and write it to each target; see ``dregsy.relay.Relay.copy``."""
+        assert copy.source.digest is not None
+        meter = _Meter(copy, self._toolbox)
+        registry = self._toolbox.registries.at(source)
+        reading = Source(registry, copy.source.repository, len(targets), self._toolbox.scratch, meter.read)
+        async with reading, asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._bring(copy.source.digest, reading, endpoint, ref, meter))
+                for endpoint, ref in zip(targets, copy.targets, strict=True)
+            ]
+        results = [task.result() for task in tasks]
+        for position, result in enumerate(results):
+            if isinstance(result, Moved):
+                results[position] = replace(result, bytes_read=meter.bytes_read)
+                break
+        return results
+
+    async def _bring(
+        self, digest: Digest, source: Source, endpoint: Endpoint, ref: Ref, meter: "_Meter"
+    ) -> Moved | DregsyError:
+        """Serve one target; what goes wrong with it stays with it."""
+        target = self._toolbox.registries.at(endpoint)
+        graph = Graph(source, target, ref, self._blobs, meter.write, meter.blob)
+        try:
+            async with asyncio.timeout(self._toolbox.timeout) as limit:
+                return await graph.bring(digest)
+        except DregsyError as error:
+            return error
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return RelayError(
+                f"{ref} was not done after {self._toolbox.timeout:g} seconds",
+                relay="native",
+                hint="raise 'timeout', or look at the network between here and the registries",
+            )
+
+
+class _Meter:
+    """Counts the bytes of one copy and tells listeners about them."""
+
+    def __init__(self, copy: Copy, toolbox: Toolbox) -> None:
+        self._copy = copy
+        self._emit = toolbox.emit
+        self.bytes_read = 0
+
+    def read(self, size: int) -> None:
+        self.bytes_read += size
+        self._emit(CopyProgress(self._copy, bytes_read=size))
+
+    def write(self, size: int) -> None:
+        self._emit(CopyProgress(self._copy, bytes_written=size))
+
+    def blob(self, digest: Digest) -> None:
+        self._emit(CopyProgress(self._copy, blob=digest))

@@ -1,0 +1,67 @@
+"""Fixtures for everybody: registries that stay up while the tests run, and an environment that knows nothing."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from dregsy.embedded.server import EmbeddedRegistry
+from tests.testbed.certificates import Authority
+from tests.testbed.servers import DockerRegistry
+from tests.testbed.skopeo import Skopeo
+
+_FOREIGN = ("_PROXY", "_CA_BUNDLE", "SSL_CERT_", "AWS_", "DOCKER_", "DREGSY_", "REGISTRY_AUTH_FILE", "XDG_", "HOSTNAME")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty home, no docker config, and none of this machine's proxies, certificates and cloud logins."""
+    for name in list(os.environ):
+        if any(part in name.upper() for part in _FOREIGN):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    (home / ".docker").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("DOCKER_CONFIG", str(home / ".docker"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def registry_a(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
+    """A plain docker-registry for all tests of this process; each uses repositories of its own (``repo``)."""
+    with DockerRegistry(tmp_path_factory.mktemp("registry-a")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def registry_b(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
+    """A second plain docker-registry."""
+    with DockerRegistry(tmp_path_factory.mktemp("registry-b")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def repo() -> str:
+    """Name a repository that no other test uses; also a good text for images that no other test knows."""
+    return f"test/{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def skopeo(tmp_path: Path) -> Skopeo:
+    """Return a skopeo that remembers nothing."""
+    return Skopeo(tmp_path / "skopeo")
+
+
+@pytest.fixture
+async def embedded_pair() -> AsyncIterator[tuple[EmbeddedRegistry, EmbeddedRegistry]]:
+    """Two embedded registries, such as a source and a target."""
+    async with EmbeddedRegistry() as one, EmbeddedRegistry() as other:
+        yield one, other

@@ -1,0 +1,71 @@
+"""Passes a request on to another server and its answer back, in pieces, with the faults that are wanted."""
+
+import socket
+import struct
+from collections.abc import AsyncIterator
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from tests.testbed.faults import Fault, Seen
+
+CHUNK = 64 * 1024
+_HOP_BY_HOP = ("Connection", "Keep-Alive", "Transfer-Encoding", "TE", "Trailer", "Upgrade")
+
+
+class Severed(ConnectionError):
+    """The connection to the client is to be broken."""
+
+
+async def forward(
+    session: aiohttp.ClientSession, url: str, headers: CIMultiDict[str], request: web.Request, fault: Fault, seen: Seen
+) -> web.StreamResponse:
+    """Send a request to ``url`` with ``headers`` and stream the answer back.
+
+    Raises Severed where a fault wants the connection broken, and aiohttp's errors when either side breaks it.
+    """
+    body = _upload(request, fault, seen) if request.can_read_body else None
+    target = URL(url, encoded=True)
+    async with session.request(request.method, target, headers=headers, data=body, allow_redirects=False) as answer:
+        response = web.StreamResponse(status=answer.status, reason=answer.reason)
+        response.headers.extend(without(answer.headers.copy(), *fault.strip))
+        response.headers.update(fault.headers)
+        seen.status = answer.status
+        await response.prepare(request)
+        async for chunk in answer.content.iter_chunked(CHUNK):
+            piece = fault.alter(chunk, seen.bytes_down)
+            seen.bytes_down += len(piece)
+            await response.write(piece)
+            if len(piece) < len(chunk):
+                raise Severed
+        await response.write_eof()
+    return response
+
+
+async def _upload(request: web.Request, fault: Fault, seen: Seen) -> AsyncIterator[bytes]:
+    async for chunk in request.content.iter_any():
+        room = fault.cut_upload_at - seen.bytes_up
+        if fault.cut_upload_at >= 0 and room < len(chunk):
+            seen.bytes_up += room
+            yield chunk[:room]
+            reset(request)
+            raise Severed
+        seen.bytes_up += len(chunk)
+        yield chunk
+
+
+def without(headers: CIMultiDict[str], *names: str) -> CIMultiDict[str]:
+    """Remove the headers called ``names``, and those that concern a single connection only."""
+    for name in (*_HOP_BY_HOP, *names):
+        headers.popall(name, None)
+    return headers
+
+
+def reset(request: web.Request) -> None:
+    """Break the connection to the client at once (TCP RST)."""
+    transport = request.transport
+    if transport is not None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()

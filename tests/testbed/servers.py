@@ -1,0 +1,178 @@
+"""Real registries for the tests: Debian's docker-registry as a child process, in any dress its config allows."""
+
+import ctypes
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import bcrypt
+
+from dregsy.model.digest import Digest
+
+PATIENCE = 20.0
+"""The longest, in seconds, that a server may take to begin or to end; usual are 0.03."""
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this child process when the test run dies; to be used as ``preexec_fn``."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """Return a port on which nobody listens at this moment."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_port(port: int, process: subprocess.Popen[bytes] | None = None, address: str = "127.0.0.1") -> None:
+    """Return once something listens; RuntimeError when ``process`` ends before, or patience does."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"the process ended with code {process.returncode} before it listened on {port}")
+        try:
+            socket.create_connection((address, port), 0.2).close()
+        except OSError:
+            time.sleep(0.005)
+        else:
+            return
+    raise RuntimeError(f"nothing listened on port {port} within {PATIENCE} s")
+
+
+def stop(process: subprocess.Popen[bytes], with_signal: signal.Signals = signal.SIGTERM) -> None:
+    """End a child process and wait until it is gone; kill it when it does not want to."""
+    if process.poll() is None:
+        process.send_signal(with_signal)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class DockerRegistry:
+    """A docker-registry 2.8 whose data, config and log live in ``folder``; runs while its ``with`` lasts.
+
+    ``tls`` are the paths of its certificate and key, ``client_ca`` asks clients for certificates of that
+    authority, ``users`` asks for Basic logins, and ``extra`` is laid over the config: see TokenServer.config.
+    ``host`` is the address as references have it; it stays the same over ``stop`` and ``start``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        tls: tuple[Path, Path] | None = None,
+        client_ca: Path | None = None,
+        users: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        address: str = "127.0.0.1",
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.data = folder / "data"
+        self.log = folder / "log"
+        self.host = ""
+        self._address = address
+        self._file = folder / "config.yml"
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._config: dict[str, Any] = {
+            "version": "0.1",
+            "log": {"formatter": "json", "accesslog": {"disabled": True}},
+            "storage": {
+                "filesystem": {"rootdirectory": str(self.data)},
+                "delete": {"enabled": True},
+                "maintenance": {"uploadpurging": {"enabled": False}},
+            },
+            "http": {"secret": "not-so-secret"},
+            "validation": {"manifests": {"urls": {"allow": [".*"]}}},
+        }
+        if tls is not None:
+            authorities = {"clientcas": [str(client_ca)]} if client_ca else {}
+            self._config["http"]["tls"] = {"certificate": str(tls[0]), "key": str(tls[1]), **authorities}
+        if users is not None:
+            self._config["auth"] = {"htpasswd": {"realm": "testbed", "path": str(_htpasswd(folder, users))}}
+        for section, values in (extra or {}).items():
+            self._config.setdefault(section, {}).update(values)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running child process, to be stopped, frozen or killed by a test."""
+        assert self._process is not None
+        return self._process
+
+    def start(self) -> None:
+        """Begin to serve; on the port of the last time if there was one."""
+        self._config["http"]["addr"] = f"{_bracketed(self._address)}:{self._port}"
+        self._file.write_text(json.dumps(self._config))
+        begin = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["docker-registry", "serve", str(self._file)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread of ours holds a lock that prctl needs
+            )
+        try:
+            self._port = self._wait_listening(begin)
+        except BaseException:
+            stop(self._process)
+            raise
+        self.host = f"{_bracketed(self._address)}:{self._port}"
+
+    def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> None:
+        """Stop serving; the data stay."""
+        stop(self.process, with_signal)
+
+    def write_tags(self, repository: str, digest: Digest, tags: Iterable[str]) -> None:
+        """Give a manifest that is there many tags, straight on disk: thousands in a second."""
+        folder = self.data / "docker/registry/v2/repositories" / repository / "_manifests/tags"
+        for tag in tags:
+            for place in (folder / tag / "current", folder / tag / "index" / digest.algorithm / digest.hex):
+                place.mkdir(parents=True, exist_ok=True)
+                (place / "link").write_text(str(digest))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _wait_listening(self, begin: int) -> int:
+        """Read the port out of the log: it chose a free one itself, so that no other test can take it before."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with self.log.open("rb") as log:
+                log.seek(begin)
+                _, found, rest = log.read().decode(errors="replace").partition("listening on ")
+            port = rest.partition('"')[0].partition(",")[0].rpartition(":")[2]
+            if found and port.isdigit() and '"' in rest:
+                return int(port)
+            if self.process.poll() is not None:
+                raise RuntimeError(f"docker-registry ended with code {self.process.returncode}: see {self.log}")
+            time.sleep(0.002)
+        raise RuntimeError(f"docker-registry did not listen within {PATIENCE} s: see {self.log}")
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _htpasswd(folder: Path, users: Mapping[str, str]) -> Path:
+    path = folder / "htpasswd"
+    lines = [f"{user}:{bcrypt.hashpw(word.encode(), bcrypt.gensalt(4)).decode()}\n" for user, word in users.items()]
+    path.write_text("".join(lines))
+    return path
