@@ -159,7 +159,7 @@ def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path, host: str)
 
 
 def _certificates(file: Path, host: str) -> list[bytes]:
-    """The certificates of a PEM file, in DER form; there is at least one, and OpenSSL takes them all."""
+    """The certificates of a PEM file, in DER form; there is at least one, and OpenSSL can read them all."""
     blocks = _read(file, host).decode("ascii", "ignore").split(_BEGIN)[1:]
     hint = "it should look like '-----BEGIN CERTIFICATE----- …': 'openssl x509' converts other forms"
     if not blocks:
@@ -167,7 +167,9 @@ def _certificates(file: Path, host: str) -> list[bytes]:
     try:
         certificates = [base64.b64decode(block.partition(_END)[0]) for block in blocks]
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=b"".join(certificates))
-    except (ssl.SSLError, ValueError) as error:
+        for one in certificates:
+            _validity(one)
+    except (ssl.SSLError, ValueError, IndexError, StopIteration) as error:
         raise _unusable(host, f"{file} holds a certificate that is damaged", hint) from error
     return certificates
 
@@ -194,7 +196,7 @@ def _fault_of_time(certificate: bytes) -> str:
 
 
 def _validity(certificate: bytes) -> tuple[datetime, datetime]:
-    """Read notBefore and notAfter of a well-formed certificate (RFC 5280, 4.1): the ssl module tells them of CAs only."""
+    """Read notBefore and notAfter (RFC 5280, 4.1), which the ssl module tells of CAs only."""
     _, signed = next(_elements(certificate))
     _, body = next(_elements(signed))
     fields = [value for tag, value in _elements(body) if tag != _VERSION]  # then serial, algorithm, issuer, validity

@@ -218,7 +218,8 @@ def translate(error: Exception, method: str, url: str) -> DregsyError:
     if isinstance(error, DregsyError):
         return error
     place = urlsplit(show(url)).netloc
-    cause = getattr(error, "os_error", None) or error
+    inner = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    cause = getattr(error, "os_error", None) or inner
     text, hint, retryable = _explain_connection(error, cause, place) or _explain_answer(error, place)
     kind = Unreachable
     if isinstance(error, aiohttp.ClientConnectorCertificateError):

@@ -1,0 +1,387 @@
+"""Real certificates in certs.d folders, and real handshakes over loopback."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from dregsy.errors import CredentialsError
+from dregsy.model.endpoint import Endpoint
+from dregsy.registry import tls
+from tests.testbed.certificates import Authority
+
+HOST = "127.0.0.1:5000"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The CA that the registry's operator has."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A CA that nobody here trusts."""
+    return Authority(tmp_path_factory.mktemp("stranger"), "stranger")
+
+
+@pytest.fixture
+def certs(tmp_path: Path) -> Path:
+    """A certs.d folder with an empty folder for the host."""
+    (tmp_path / "certs.d" / HOST).mkdir(parents=True)
+    return tmp_path / "certs.d"
+
+
+def endpoint(*roots: Path, host: str = HOST, verify: bool = True) -> Endpoint:
+    """A registry that looks for certificates in these folders."""
+    return Endpoint(host, verify=verify, certs=roots)
+
+
+def trust(folder: Path, authority: Authority, name: str = "ca.crt") -> None:
+    """Put the CA into a host's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(authority.ca_file.read_bytes())
+
+
+def show_pair(folder: Path, authority: Authority, name: str = "client") -> None:
+    """Put a client certificate and its key into a host's folder."""
+    certificate, key = authority.issue(f"{name}-{folder.parent.parent.name}", client=True)
+    (folder / f"{name}.cert").write_bytes(certificate.read_bytes())
+    (folder / f"{name}.key").write_bytes(key.read_bytes())
+
+
+def server(pair: tuple[Path, Path], clients: Path | None = None) -> ssl.SSLContext:
+    """What a registry's TLS looks like; ``clients`` is the CA of the clients it lets in."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(clients)
+    return context
+
+
+async def talk(registry: ssl.SSLContext, client: ssl.SSLContext, name: str = "localhost") -> str:
+    """Connect over loopback and return what the registry said, or why it came to nothing."""
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"welcome")
+        writer.close()
+
+    async with asyncio.timeout(10), await asyncio.start_server(answer, "127.0.0.1", 0, ssl=registry) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname=name)
+        except ssl.SSLCertVerificationError as error:
+            return error.verify_message
+        except ssl.SSLError as error:
+            return error.reason
+        try:
+            return (await reader.read()).decode() or "closed"
+        except ssl.SSLError as error:
+            return error.reason
+        except ConnectionError:
+            return "closed"
+        finally:
+            writer.close()
+
+
+async def test_the_hosts_own_ca_is_trusted(certs: Path, authority: Authority) -> None:
+    """A certificate signed by the CA in the host's folder is good for the names in it."""
+    trust(certs / HOST, authority)
+    client = tls.context_for(endpoint(certs))
+    registry = server(authority.issue("server"))
+
+    assert [await talk(registry, client, name) for name in ("localhost", "127.0.0.1", "::1")] == ["welcome"] * 3
+
+
+@pytest.mark.parametrize(
+    ("issue", "reason"),
+    [
+        (lambda own, _: own.issue("expired", start_days=-5, days=-1), "certificate has expired"),
+        (lambda own, _: own.issue("early", start_days=5), "certificate is not yet valid"),
+        (lambda own, _: own.issue("other", names=["other.test"]), "Hostname mismatch"),
+        (lambda own, _: own.issue("nameless", names=[]), "Hostname mismatch"),
+        (lambda _, other: other.issue("strange"), "unable to get local issuer certificate"),
+    ],
+)
+async def test_a_wrong_certificate_is_refused(
+    certs: Path,
+    authority: Authority,
+    stranger: Authority,
+    issue: Callable[[Authority, Authority], tuple[Path, Path]],
+    reason: str,
+) -> None:
+    """Expired, not yet valid, for another host, for no host, from another CA: no connection."""
+    trust(certs / HOST, authority)
+
+    assert reason in await talk(server(issue(authority, stranger)), tls.context_for(endpoint(certs)))
+
+
+async def test_the_systems_cas_are_trusted_too(
+    certs: Path, authority: Authority, stranger: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder adds to the system's CAs, which SSL_CERT_FILE names, and takes none away."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(stranger.ca_file))
+    trust(certs / HOST, authority)
+    client = tls.context_for(endpoint(certs))
+
+    assert await talk(server(stranger.issue("s")), client) == "welcome"
+    assert await talk(server(authority.issue("s")), client) == "welcome"
+
+
+async def test_several_cas_are_all_trusted(certs: Path, authority: Authority, stranger: Authority) -> None:
+    """Several certificates in a file, several files, comments and line ends of any kind are fine."""
+    both = b"# our \xc3\xa4ltere CA\r\n" + authority.ca_file.read_bytes().replace(b"\n", b"\r\n")
+    (certs / HOST / "a.crt").write_bytes(both + b"\nand another\n" + authority.ca_file.read_bytes())
+    trust(certs / HOST, stranger, "b.crt")
+    client = tls.context_for(endpoint(certs))
+
+    assert [await talk(server(one.issue("s")), client) for one in (authority, stranger)] == ["welcome"] * 2
+
+
+async def test_a_server_certificate_can_be_trusted_by_itself(certs: Path, authority: Authority) -> None:
+    """The very certificate of the registry in the folder is enough, as it is for docker."""
+    pair = authority.issue("pinned")
+    (certs / HOST / "ca.crt").write_bytes(pair[0].read_bytes())
+
+    assert await talk(server(pair), tls.context_for(endpoint(certs))) == "welcome"
+
+
+async def test_an_old_ca_beside_its_successor_is_no_fault(certs: Path, authority: Authority) -> None:
+    """While a CA is replaced both stand in one file, and the older may expire there."""
+    old, _ = authority.issue("old", start_days=-5, days=-1)
+    (certs / HOST / "ca.crt").write_bytes(old.read_bytes() + authority.ca_file.read_bytes())
+
+    assert await talk(server(authority.issue("s")), tls.context_for(endpoint(certs))) == "welcome"
+
+
+async def test_mutual_tls(certs: Path, authority: Authority) -> None:
+    """A registry that wants a client certificate gets the pair from the folder, and refuses who has none."""
+    trust(certs / HOST, authority)
+    registry = server(authority.issue("server"), clients=authority.ca_file)
+    without = await talk(registry, tls.context_for(endpoint(certs)))
+    show_pair(certs / HOST, authority)
+
+    assert "welcome" not in without
+    assert await talk(registry, tls.context_for(endpoint(certs))) == "welcome"
+
+
+async def test_nothing_is_verified_where_that_is_asked_for(
+    certs: Path, authority: Authority, stranger: Authority
+) -> None:
+    """``skip-tls-verify`` accepts any certificate for any name, minds no CA file, and still shows the client pair."""
+    (certs / HOST / "ca.crt").write_bytes(b"garbage")
+    show_pair(certs / HOST, authority)
+    registry = server(stranger.issue("x", names=["other.test"], days=-0.5), clients=authority.ca_file)
+
+    assert await talk(registry, tls.context_for(endpoint(certs, verify=False))) == "welcome"
+
+
+def test_old_tls_is_refused(certs: Path) -> None:
+    """Below TLS 1.2 there is no connection, whether verified or not."""
+    contexts = [tls.context_for(endpoint(certs, verify=verify)) for verify in (True, False)]
+
+    assert [one.minimum_version for one in contexts] == [ssl.TLSVersion.TLSv1_2] * 2
+
+
+FOLDERS = [
+    ("reg.test:5000", ["reg.test:5000", "reg.test"], "reg.test:5000"),
+    ("reg.test:5000", ["reg.test"], "reg.test"),
+    ("reg.test:5000", ["reg.test:5001"], None),
+    ("reg.test", ["reg.test:443"], None),
+    ("reg.test", ["reg.test"], "reg.test"),
+    ("REG.test", ["reg.test"], "reg.test"),
+    ("[::1]:5000", ["[::1]:5000", "::1:5000", "[::1]", "::1"], "[::1]:5000"),
+    ("[::1]:5000", ["::1:5000", "[::1]", "::1"], "::1:5000"),
+    ("[::1]:5000", ["[::1]", "::1"], "[::1]"),
+    ("[::1]:5000", ["::1"], "::1"),
+    ("docker.io", ["registry-1.docker.io", "docker.io"], "docker.io"),
+    ("docker.io", ["registry-1.docker.io"], "registry-1.docker.io"),
+    ("registry-1.docker.io", ["docker.io"], "docker.io"),
+    ("..", ["x"], None),
+    (".", ["x"], None),
+    ("..:5000", ["x"], None),
+    ("a/../x", ["x"], None),
+    ("x:99999", ["x"], None),
+    ("[::1", ["::1"], None),
+    ("", ["x"], None),
+]
+
+
+@pytest.mark.parametrize(("host", "present", "expected"), FOLDERS)
+def test_which_folder_counts(
+    tmp_path: Path, authority: Authority, host: str, present: list[str], expected: str | None
+) -> None:
+    """Host with port before host alone; IPv6 with and without brackets; Docker Hub under each of its names."""
+    trust(tmp_path, authority)
+    for name in present:
+        trust(tmp_path / name, authority)
+    used = [str(Path(path).relative_to(tmp_path)) for path, *_ in tls.fingerprint(endpoint(tmp_path, host=host))]
+
+    assert used == ([f"{expected}/ca.crt"] if expected else [])
+
+
+def test_the_first_root_with_a_folder_counts(tmp_path: Path, authority: Authority) -> None:
+    """Roots that are missing or have nothing for the host are passed over; later ones are not merged in."""
+    (tmp_path / "empty").mkdir()
+    for root in ("second", "third"):
+        trust(tmp_path / root / "127.0.0.1", authority)
+    roots = [tmp_path / name for name in ("missing", "empty", "second", "third")]
+    used = [path for path, *_ in tls.fingerprint(endpoint(*roots))]
+
+    assert used == [str(tmp_path / "second" / "127.0.0.1" / "ca.crt")]
+
+
+def test_no_folder_is_fine(tmp_path: Path) -> None:
+    """Without certificates of one's own the system's CAs are there, and everything is verified."""
+    context = tls.context_for(endpoint(tmp_path))
+
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert tls.fingerprint(endpoint(tmp_path)) == ()
+
+
+def encrypted(authority: Authority, folder: Path) -> None:
+    """A client pair whose key has a passphrase."""
+    show_pair(folder, authority)
+    key = serialization.load_pem_private_key((folder / "client.key").read_bytes(), None)
+    (folder / "client.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"passphrase"),
+        )
+    )
+
+
+def mixed(authority: Authority, folder: Path) -> None:
+    """A client certificate beside the key of another."""
+    show_pair(folder, authority)
+    _, key = authority.issue("another", client=True)
+    (folder / "client.key").write_bytes(key.read_bytes())
+
+
+def outdated(authority: Authority, folder: Path) -> None:
+    """A client pair that has expired."""
+    certificate, key = authority.issue("outdated", client=True, start_days=-9, days=-3)
+    (folder / "client.cert").write_bytes(certificate.read_bytes())
+    (folder / "client.key").write_bytes(key.read_bytes())
+
+
+def alone(suffix: str) -> Callable[[Authority, Path], None]:
+    """One half of a client pair."""
+
+    def write(authority: Authority, folder: Path) -> None:
+        show_pair(folder, authority)
+        (folder / f"client.{suffix}").unlink()
+
+    return write
+
+
+def key_of(data: bytes) -> Callable[[Authority, Path], None]:
+    """A client pair whose key file holds something else."""
+
+    def write(authority: Authority, folder: Path) -> None:
+        show_pair(folder, authority)
+        (folder / "client.key").write_bytes(data)
+
+    return write
+
+
+def ca_of(data: bytes) -> Callable[[Authority, Path], object]:
+    """A CA file that holds something else."""
+    return lambda _, folder: (folder / "ca.crt").write_bytes(data)
+
+
+def ca_issued(start_days: float, days: float) -> Callable[[Authority, Path], None]:
+    """A CA file whose certificate is valid at other times."""
+
+    def write(authority: Authority, folder: Path) -> None:
+        certificate, _ = authority.issue("ca", start_days=start_days, days=days)
+        (folder / "ca.crt").write_bytes(certificate.read_bytes())
+
+    return write
+
+
+PEM = b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
+BAD = [
+    ("ca.crt", "is empty", ca_of(b"")),
+    ("ca.crt", "is empty", ca_of(b" \n")),
+    ("ca.crt", "holds no certificate", ca_of(b"\x00\xff garbage")),
+    ("ca.crt", "is damaged", ca_of(PEM % b"AAAA")),
+    ("ca.crt", "is damaged", ca_of(PEM % b"!")),
+    ("ca.crt", "is damaged", ca_of(PEM % b"A")),
+    ("ca.crt", "is damaged", ca_of(PEM % b"")),
+    ("ca.crt", "expired on 2", ca_issued(-9, -3)),
+    ("ca.crt", "is not valid before 2", ca_issued(3, 9)),
+    ("ca.crt", "cannot read", lambda _, folder: (folder / "ca.crt").mkdir()),
+    ("ca.crt", "cannot read", lambda _, folder: (folder / "ca.crt").symlink_to("missing")),
+    ("client.key", "has no client certificate", alone("cert")),
+    ("client.cert", "has no key", alone("key")),
+    ("client.key", "is protected by a passphrase", encrypted),
+    ("client.key", "does not belong to", mixed),
+    ("client.cert", "expired on 2", outdated),
+    ("client.key", "is empty", key_of(b"")),
+    ("client.key", "holds no private key", key_of(b"garbage")),
+    (
+        "client.key",
+        "TLS cannot use",
+        key_of(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "reason", "spoil"), BAD)
+def test_a_bad_file_is_named(
+    certs: Path, authority: Authority, file: str, reason: str, spoil: Callable[[Authority, Path], object]
+) -> None:
+    """The error names the file, what is wrong with it and what to do, and never waits for a passphrase."""
+    folder = certs / HOST
+    spoil(authority, folder)
+    with pytest.raises(CredentialsError) as caught:
+        tls.context_for(endpoint(certs))
+
+    assert str(folder / file) in caught.value.message
+    assert reason in caught.value.message
+    assert (caught.value.host, bool(caught.value.hint)) == (HOST, True)
+
+
+def test_a_root_that_cannot_be_searched_is_named(tmp_path: Path) -> None:
+    """Where it can't be told whether there are certificates, that is an error and no silence."""
+    root = tmp_path / ("x" * 300)
+    with pytest.raises(CredentialsError, match="cannot look for certificates in") as caught:
+        tls.context_for(endpoint(root))
+
+    assert str(root) in caught.value.message
+
+
+def test_other_files_are_left_alone(certs: Path, authority: Authority) -> None:
+    """Notes, backups and the hidden folders of mounted secrets are no certificates."""
+    trust(certs / HOST, authority)
+    for name in ("README", "ca.pem", "ca.crt.bak", "client.key.old", ".key"):
+        (certs / HOST / name).write_text("garbage")
+    (certs / HOST / "..data").mkdir()
+
+    assert len(tls.fingerprint(endpoint(certs))) == 1
+    assert tls.context_for(endpoint(certs)).verify_mode == ssl.CERT_REQUIRED
+
+
+def test_the_fingerprint_tells_of_every_change(certs: Path, authority: Authority) -> None:
+    """New, rewritten and removed files change it; looking again does not."""
+    folder = certs / HOST
+    seen = [tls.fingerprint(endpoint(certs))]
+    trust(folder, authority)
+    seen.append(tls.fingerprint(endpoint(certs)))
+    os.utime(folder / "ca.crt", ns=(1, 1))
+    seen.append(tls.fingerprint(endpoint(certs)))
+    show_pair(folder, authority)
+    seen.append(tls.fingerprint(endpoint(certs)))
+    (folder / "ca.crt").unlink()
+    (folder / "ca.crt").symlink_to("missing")
+    seen.append(tls.fingerprint(endpoint(certs)))
+
+    assert len(set(seen)) == len(seen)
+    assert tls.fingerprint(endpoint(certs)) == seen[-1]
