@@ -21,6 +21,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 
+def printable(text: str) -> str:
+    """Return ``text`` with every control character but line ends and tabs written as an escape.
+
+    Registries and tools have a say in messages: they must neither steer a terminal nor break a log.
+    """
+    return "".join(
+        one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode("ascii") for one in text
+    )
+
+
 class DregsyError(Exception):
     """An error to show to a user: ``message`` says what happened, ``hint`` what to do now."""
 
@@ -28,9 +38,9 @@ class DregsyError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = printable(message)
+        self.hint = printable(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         """The message and, on the same line, what to do now."""
@@ -61,7 +71,7 @@ class Problem:
         """``file:line: field: message — hint``, leaving out what is not known."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         where = f"{place}: {self.field}: " if self.field else f"{place}: "
-        return where + (f"{self.message} — {self.hint}" if self.hint else self.message)
+        return printable(where + (f"{self.message} — {self.hint}" if self.hint else self.message))
 
 
 class ConfigError(DregsyError):
@@ -151,14 +161,18 @@ class ImageError(DregsyError):
 
 
 class RelayError(DregsyError):
-    """A relay failed; ``output`` holds the last lines that its tool printed."""
+    """A relay failed; ``output`` holds the last lines that its tool printed.
+
+    ``retryable`` tells whether the same copy may well succeed a little later.
+    """
 
     kind = "relay"
 
-    def __init__(self, message: str, *, relay: str, output: str = "", hint: str = "") -> None:
+    def __init__(self, message: str, *, relay: str, output: str = "", retryable: bool = False, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.relay = relay
         self.output = output
+        self.retryable = retryable
 
 
 class RelayUnavailable(RelayError):

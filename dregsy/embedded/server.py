@@ -15,6 +15,9 @@ from dregsy.embedded.requestlog import Request, RequestLog
 from dregsy.embedded.store import Store
 from dregsy.errors import RegistryError
 
+CLIENT_GONE = 499
+"""The status in the log of a request whose client hung up; nobody gets to see it."""
+
 SHUTDOWN_SECONDS = 0.5
 """How long requests that are going on may take when the registry stops."""
 
@@ -74,6 +77,8 @@ class EmbeddedRegistry:
             headers = {"WWW-Authenticate": 'Basic realm="dregsy"'} if error.status == 401 else {}
             body = {"errors": [{"code": code, "message": error.message} for code in error.codes]}
             return web.json_response(body, status=error.status, headers=headers)
+        except ConnectionError:
+            return web.Response(status=CLIENT_GONE)
 
     def _authorize(self, request: web.Request) -> None:
         """Let a request pass when there are no users, or it carries the login of one (RFC 7617)."""

@@ -44,6 +44,11 @@ class Upload:
             return self._sha256.hexdigest() == digest.hex
         return hashlib.new(digest.algorithm, self.data).hexdigest() == digest.hex
 
+    def take(self) -> bytearray:
+        """Hand over what has arrived; a straggling chunk can no longer change it."""
+        data, self.data = self.data, bytearray()
+        return data
+
 
 @dataclass(slots=True)
 class Repository:
@@ -83,7 +88,7 @@ class Repository:
         self.uploads.pop(upload.id, None)
         if not upload.matches(digest):
             raise RegistryError(f"the content is not {digest}", status=400, codes=["DIGEST_INVALID"])
-        self.blobs[digest] = upload.data
+        self.blobs[digest] = upload.take()
 
     def resolve(self, reference: str) -> Digest:
         """Return the digest of the manifest that a tag or digest names here; else NotFound."""
@@ -119,7 +124,8 @@ class Repository:
         lacking += [one.digest for one in manifest.blobs if not one.is_foreign and one.digest not in self.blobs]
         if lacking:
             named = ", ".join(map(str, lacking))
-            raise RegistryError(f"not in this repository: {named}", status=400, codes=["MANIFEST_BLOB_UNKNOWN"])
+            codes = ["MANIFEST_BLOB_UNKNOWN"] * len(lacking)
+            raise RegistryError(f"not in this repository: {named}", status=400, codes=codes)
 
     def delete_manifest(self, reference: str) -> None:
         """Delete a tag, or a manifest and all its tags; NotFound when there is no such thing."""
@@ -151,18 +157,19 @@ class Store:
         """Return a repository to write to, which begins to exist where there is none."""
         return self._repositories.get(name) or self._repositories.setdefault(name, self._new(name))
 
-    def mount(self, name: str, digest: Digest, source: str) -> bool:
-        """Link a blob of the repository ``source`` into ``name``; False when it is not there."""
-        blob = self.find(source).blobs.get(digest)
-        if blob is None:
+    def mount(self, name: str, wanted: str, source: str) -> bool:
+        """Link the blob ``wanted`` of the repository ``source`` into ``name``; False where that cannot be."""
+        digest = _digest(wanted)
+        blob = self._repositories[source].blobs.get(digest) if digest and source in self._repositories else None
+        if digest is None or blob is None:
             return False
         self.open(name).blobs[digest] = blob
         return True
 
     def tags(self, name: str) -> list[str]:
-        """Return the tags of a repository, sorted; NotFound where there never was a manifest."""
+        """Return the tags of a repository, sorted; NotFound where there is nothing at all."""
         repository = self.find(name)
-        if not repository.manifests:
+        if not (repository.blobs or repository.manifests):
             raise NotFound(f"no repository {name}", status=404, codes=["NAME_UNKNOWN"])
         return sorted(repository.tags)
 
@@ -190,6 +197,8 @@ def _parse(raw: bytes, media_type: str, digest: Digest | None) -> Manifest:
         raise RegistryError(error.message, status=400, codes=["MANIFEST_INVALID"]) from error
     if manifest.media_type in SCHEMA1_TYPES:
         raise RegistryError("schema 1 manifests are not stored here", status=400, codes=["MANIFEST_INVALID"])
+    if manifest.media_type != media_type.partition(";")[0].strip():
+        raise RegistryError("the Content-Type is not the manifest's", status=400, codes=["MANIFEST_INVALID"])
     return manifest
 
 

@@ -23,7 +23,7 @@ class Digest:
         algorithm, _, value = text.partition(":")
         if HEX_LENGTH.get(algorithm) != len(value) or not _HEX.issuperset(value):
             shown = text if len(text) <= 160 else text[:157] + "..."
-            raise ValueError(f"not a sha256 or sha512 digest: {shown!r}")
+            raise ValueError(f"not a sha256 or sha512 digest in lower case: {shown!r}")
         return cls(algorithm, value)
 
     @classmethod

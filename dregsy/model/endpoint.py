@@ -1,6 +1,6 @@
 """A registry as a task sees it: where it is, how to log in, what to trust. Data only; secrets are masked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from dregsy.model.ref import DOCKER_HUB
@@ -8,15 +8,29 @@ from dregsy.model.ref import DOCKER_HUB
 _HUB_API = "registry-1.docker.io"
 
 
-@dataclass(frozen=True, slots=True)
 class Secret:
-    """A text that is shown to nobody by accident: ``reveal()`` it only where it goes on the wire."""
+    """A text that is shown to nobody by accident: ``reveal()`` it only where it goes on the wire.
 
-    _value: str = field(repr=False)
+    No dataclass, because ``dataclasses.asdict`` would take the text out.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
 
     def reveal(self) -> str:
         """Return the text itself."""
         return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
 
     def __str__(self) -> str:
         return "***"

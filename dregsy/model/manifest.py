@@ -3,12 +3,14 @@
 The bytes are the truth: they are hashed, stored and sent as they came, never encoded again.
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from dregsy.errors import DigestMismatch, ImageError
+from dregsy.model import pattern
 from dregsy.model.digest import Digest
 from dregsy.model.platform import Platform
 
@@ -35,6 +37,9 @@ SCHEMA1_TYPES = frozenset({DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED})
 SIZE_LIMIT = 8 * 2**20
 """The most bytes a manifest may have; registries commonly stop at 4 MiB."""
 
+_HIGHEST_SIZE = 2**63 - 1
+_MEDIA_TYPE = pattern.compile_whole(r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}")
+
 UNKNOWN_SIZE = -1
 """The size of a blob that a schema 1 manifest names, which tells none."""
 
@@ -47,7 +52,7 @@ class Descriptor:
     digest: Digest
     size: int
     platform: Platform | None = None
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     artifact_type: str = ""
     urls: tuple[str, ...] = ()
 
@@ -57,7 +62,7 @@ class Descriptor:
         if not isinstance(data, dict):
             raise ValueError("a descriptor is not an object")
         size = data.get("size")
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _HIGHEST_SIZE:
             raise ValueError("a descriptor has no valid size")
         return cls(
             media_type=_text(data, "mediaType"),
@@ -66,13 +71,16 @@ class Descriptor:
             platform=_platform(data.get("platform")),
             annotations=_texts(data.get("annotations")),
             artifact_type=_text(data, "artifactType"),
-            urls=tuple(url for url in data.get("urls") or () if isinstance(url, str)),
+            urls=_urls(data.get("urls")),
         )
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the content lives elsewhere and is neither fetched from nor sent to a registry."""
-        return bool(self.urls)
+        """Whether the content lives elsewhere and is neither fetched from nor sent to a registry.
+
+        Of other layers with URLs registries want to have the content themselves, too.
+        """
+        return bool(self.urls) and (".foreign." in self.media_type or ".nondistributable." in self.media_type)
 
     @property
     def is_attestation(self) -> bool:
@@ -84,8 +92,9 @@ class Descriptor:
 class Manifest:
     """A manifest or index: its bytes, and what they point at.
 
-    ``children`` are the manifests of an index, ``blobs`` the config and layers of an image, each
-    digest once, in the order of the document.
+    ``children`` are the entries of an index, in the order of the document; one manifest stands
+    there more than once when it serves several platforms. ``blobs`` are the config and layers of
+    an image, each digest once. ``digest`` of a signed schema 1 manifest is that of what is signed.
     """
 
     raw: bytes = field(repr=False)
@@ -103,61 +112,107 @@ class Manifest:
         Raises DigestMismatch when the bytes are not those of ``digest`` and ImageError when they
         are no manifest. The document's own mediaType wins over the header, which proxies get wrong.
         """
-        if digest is not None and not digest.matches(raw):
-            raise DigestMismatch(
-                f"the manifest received as {digest} is really {Digest.of(raw, digest.algorithm)}",
-                retryable=True,
-            )
-        digest = digest or Digest.of(raw)
+        content = _content(raw, media_type)
+        if digest is not None and not digest.matches(raw) and not digest.matches(content):
+            really = Digest.of(raw, digest.algorithm)
+            raise DigestMismatch(f"the manifest received as {digest} is really {really}", retryable=True)
+        digest = digest or Digest.of(content)
         try:
-            document = json.loads(raw)
-            if not isinstance(document, dict):
-                raise ValueError("it is not a JSON object")
-            kind = _media_type(document, media_type)
-            return cls._of(raw, kind, digest, document)
+            kind, name = _types(_document(raw), media_type)
+            return cls(raw, name, digest, **_parts(kind, _document(content)))
         except (ValueError, RecursionError) as error:
             raise ImageError(f"{digest} is no valid manifest: {error}") from None
-
-    @classmethod
-    def _of(cls, raw: bytes, kind: str, digest: Digest, document: dict[str, Any]) -> Self:
-        if kind in SCHEMA1_TYPES:
-            return cls(raw, kind, digest, blobs=_schema1_blobs(document))
-        subject = Descriptor.parse(document["subject"]) if document.get("subject") else None
-        if kind in INDEX_TYPES:
-            return cls(raw, kind, digest, children=_descriptors(document, "manifests"), subject=subject)
-        config = Descriptor.parse(document["config"]) if document.get("config") else None
-        layers = _descriptors(document, "blobs" if kind == OCI_ARTIFACT else "layers")
-        blobs = {one.digest: one for one in ((config, *layers) if config else layers)}
-        return cls(raw, kind, digest, blobs=tuple(blobs.values()), config=config, subject=subject)
 
     @property
     def is_index(self) -> bool:
         """Whether this lists other manifests."""
-        return self.media_type in INDEX_TYPES
+        return self.media_type in INDEX_TYPES or bool(self.children)
 
 
-def _media_type(document: dict[str, Any], header: str) -> str:
-    own = document.get("mediaType")
-    if isinstance(own, str) and own in MANIFEST_TYPES:
-        return own
+class _Parts(TypedDict, total=False):
+    children: tuple[Descriptor, ...]
+    blobs: tuple[Descriptor, ...]
+    config: Descriptor | None
+    subject: Descriptor | None
+
+
+def _parts(kind: str, document: dict[str, Any]) -> _Parts:
+    if kind in SCHEMA1_TYPES:
+        return {"blobs": _schema1_blobs(document)}
+    subject = Descriptor.parse(document["subject"]) if document.get("subject") else None
+    if kind in INDEX_TYPES:
+        _lacks(document, "config", "layers")
+        return {"children": _descriptors(document, "manifests"), "subject": subject}
+    _lacks(document, "manifests")
+    config = Descriptor.parse(document["config"]) if document.get("config") else None
+    layers = _descriptors(document, "blobs" if kind == OCI_ARTIFACT else "layers")
+    blobs: dict[Digest, Descriptor] = {}
+    for blob in (config, *layers) if config else layers:
+        blobs.setdefault(blob.digest, blob)
+    return {"blobs": tuple(blobs.values()), "config": config, "subject": subject}
+
+
+def _lacks(document: dict[str, Any], *keys: str) -> None:
+    """Refuse what another reader may take for another kind of manifest (CVE-2021-41190)."""
+    for key in keys:
+        if document.get(key):
+            raise ValueError(f"it is both an image and an index: it has {key}")
+
+
+def _document(raw: bytes) -> dict[str, Any]:
+    document = json.loads(raw.decode())
+    if not isinstance(document, dict):
+        raise ValueError("it is not a JSON object")
+    return document
+
+
+def _content(raw: bytes, header: str) -> bytes:
+    """Return what a manifest's digest is of: its bytes, or of signed schema 1 ones what the signature is for.
+
+    Docker image manifest v2 schema 1, Signed manifests. What cannot be read so is left to the digest to refuse.
+    """
+    if b'"signatures"' not in raw:
+        return raw
+    try:
+        document = _document(raw)
+        if _types(document, header)[0] != DOCKER_SCHEMA1_SIGNED:
+            return raw
+        protected = json.loads(_base64url(document["signatures"][0]["protected"]))
+        return raw[: protected["formatLength"]] + _base64url(protected["formatTail"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return raw
+
+
+def _base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "==")  # JSON web signatures leave the padding out
+
+
+def _types(document: dict[str, Any], header: str) -> tuple[str, str]:
+    """Return as which of MANIFEST_TYPES a document is read, and the media type that it is stored under."""
+    own = _text(document, "mediaType")
+    if own and not _MEDIA_TYPE(own):  # it is to be sent as a header
+        raise ValueError(f"not a media type: {own[:200]!r}")
     header = header.partition(";")[0].strip().lower()
-    if header in MANIFEST_TYPES:
-        return header
+    for named in (own, header):
+        if named in MANIFEST_TYPES:
+            return named, named
     if document.get("schemaVersion") == 1:
-        return DOCKER_SCHEMA1_SIGNED if document.get("signatures") else DOCKER_SCHEMA1
-    if isinstance(document.get("manifests"), list):
-        return OCI_INDEX
-    if isinstance(document.get("layers"), list):
-        return OCI_MANIFEST
-    named = own if isinstance(own, str) and own else header
-    raise ValueError(f"unknown media type {named[:200]!r}" if named else "it has no media type")
+        kind = DOCKER_SCHEMA1_SIGNED if document.get("signatures") else DOCKER_SCHEMA1
+    elif isinstance(document.get("manifests"), list):
+        kind = OCI_INDEX
+    elif isinstance(document.get("layers"), list):
+        kind = OCI_MANIFEST
+    else:
+        named = own or header
+        raise ValueError(f"unknown media type {named[:200]!r}" if named else "it has no media type")
+    return kind, own or kind
 
 
 def _descriptors(document: dict[str, Any], key: str) -> tuple[Descriptor, ...]:
     entries = document.get(key) or []
     if not isinstance(entries, list):
         raise ValueError(f"{key} is not a list")
-    return tuple({one.digest: one for one in map(Descriptor.parse, entries)}.values())
+    return tuple(map(Descriptor.parse, entries))
 
 
 def _schema1_blobs(document: dict[str, Any]) -> tuple[Descriptor, ...]:
@@ -172,7 +227,14 @@ def _schema1_blobs(document: dict[str, Any]) -> tuple[Descriptor, ...]:
 def _platform(data: Any) -> Platform | None:
     if not isinstance(data, dict):
         return None
-    return Platform(_text(data, "os"), _text(data, "architecture"), _text(data, "variant"), _text(data, "os.version"))
+    platform = Platform(
+        _text(data, "os"), _text(data, "architecture"), _text(data, "variant"), _text(data, "os.version")
+    )
+    return platform if platform.os or platform.architecture else None
+
+
+def _urls(data: Any) -> tuple[str, ...]:
+    return tuple(url for url in data if isinstance(url, str)) if isinstance(data, list) else ()
 
 
 def _text(data: dict[str, Any], key: str) -> str:

@@ -38,6 +38,8 @@ def compile_search(expression: str) -> Pattern:
     options.log_errors = False
     try:
         return cast("Pattern", re2.compile(expression, options=options))
+    except UnicodeEncodeError:
+        raise ValueError("it contains half of a surrogate pair, which is no character") from None
     except re2.error as error:
         reason = error.args[0] if error.args else "unknown reason"
         raise ValueError(reason.decode(errors="replace") if isinstance(reason, bytes) else reason) from None
@@ -46,4 +48,11 @@ def compile_search(expression: str) -> Pattern:
 def compile_whole(expression: str) -> Callable[[str], bool]:
     """Return a test whether a text matches ``expression`` as a whole; ValueError when it is not valid."""
     compiled = compile_search(expression)
-    return lambda text: compiled.fullmatch(text) is not None
+
+    def matches(text: str) -> bool:
+        try:
+            return compiled.fullmatch(text) is not None
+        except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write: no expression means that
+            return False
+
+    return matches

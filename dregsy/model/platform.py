@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from dregsy.model import pattern
+
 _ARCHITECTURES = {
     "x86_64": "amd64",
     "x86-64": "amd64",
@@ -12,7 +14,11 @@ _ARCHITECTURES = {
     "armhf": "arm",
     "armel": "arm",
 }
-_ARM_VARIANTS = ("v8", "v7", "v6", "v5")
+_VARIANTS = {"armhf": "v7", "armel": "v6"}
+_PLAIN = {("arm", ""): "v7", ("arm64", "v8"): "", ("amd64", "v1"): ""}
+_ARM_VARIANTS = ["v8", "v7", "v6", "v5"]
+_AMD64_VARIANTS = {("amd64", "v4"): ("v3", "v2"), ("amd64", "v3"): ("v2",)}
+_WORD = pattern.compile_whole(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,35 +33,34 @@ class Platform:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``os/architecture[/variant]``; ValueError for anything else."""
-        parts = text.strip().lower().split("/")
-        if len(parts) not in {2, 3} or not all(parts):
+        parts = text.strip().split("/")
+        if len(parts) not in {2, 3} or not all(map(_WORD, parts)):
             raise ValueError(f"a platform is written os/architecture or os/architecture/variant, not {text[:100]!r}")
         return cls(*parts).normalized()
 
     def normalized(self) -> Self:
         """The one spelling of this platform: aarch64 is arm64, arm64/v8 is arm64, arm is arm/v7."""
-        architecture = _ARCHITECTURES.get(self.architecture, self.architecture)
-        variant = {"armhf": "v7", "armel": "v6"}.get(self.architecture, self.variant)
-        if variant.isdigit():
+        named = self.architecture.lower()
+        architecture = _ARCHITECTURES.get(named, named)
+        variant = _VARIANTS.get(named, self.variant.lower())
+        if variant.isdecimal():
             variant = f"v{variant}"
-        if architecture == "arm64" and variant == "v8":
-            variant = ""
-        if architecture == "arm" and not variant:
-            variant = "v7"
-        if architecture == "amd64" and variant == "v1":
-            variant = ""
-        return type(self)(self.os, architecture, variant, self.os_version)
+        variant = _PLAIN.get((architecture, variant), variant)
+        return type(self)(self.os.lower(), architecture, variant, self.os_version)
 
     def accepted(self) -> tuple[Self, ...]:
         """Platforms that run on this one, the best first: an arm/v7 machine also runs arm/v6 and arm/v5."""
         own = self.normalized()
-        if own.architecture == "arm" and own.variant in _ARM_VARIANTS:
-            variants = _ARM_VARIANTS[_ARM_VARIANTS.index(own.variant) :]
-        elif own.architecture == "arm64" and not own.variant:
-            return (own, *type(self)(own.os, "arm", "v8", own.os_version).accepted())
-        else:
-            variants = (own.variant,)
-        return tuple(type(self)(own.os, own.architecture, variant, own.os_version) for variant in variants)
+        variants = [own.variant]
+        if own.architecture == "arm":
+            if own.variant in _ARM_VARIANTS:
+                variants = _ARM_VARIANTS[_ARM_VARIANTS.index(own.variant) :]
+        elif own.variant:
+            variants += [*_AMD64_VARIANTS.get((own.architecture, own.variant), ()), ""]
+        accepted = tuple(type(self)(own.os, own.architecture, variant, own.os_version) for variant in variants)
+        if own.architecture == "arm64":
+            accepted += type(self)(own.os, "arm", "v8", own.os_version).accepted()
+        return accepted
 
     def __str__(self) -> str:
         text = f"{self.os}/{self.architecture}"

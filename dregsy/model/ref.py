@@ -1,6 +1,8 @@
 """References to images: host, repository, tag and digest (distribution's reference grammar)."""
 
+import string
 from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
 from typing import Self
 
 from dregsy.model import pattern
@@ -9,14 +11,18 @@ from dregsy.model.digest import Digest
 DOCKER_HUB = "docker.io"
 HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
-_HOST = pattern.compile_whole(r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?"
+_HOST = pattern.compile_search(rf"(?:({_LABEL}(?:\.{_LABEL})*)|\[([0-9a-fA-F:.]+)\])(?::([0-9]{{1,5}}))?")
+_HOST_LIMIT = 253  # DNS resolves no longer name
+_HIGHEST_PORT = 65535
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = pattern.compile_whole(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = pattern.compile_whole(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _REPOSITORY_LIMIT = 255
+_TAG_CHARACTERS = frozenset(string.ascii_letters + string.digits + "._-")
+_TAG_LIMIT = 128
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Ref:
     """Names an image in a registry, or a repository where both tag and digest are missing.
 
@@ -48,13 +54,16 @@ class Ref:
     @classmethod
     def of(cls, host: str, repository: str) -> Self:
         """Build the reference of a repository; checks both parts and applies Docker Hub's short names."""
-        if not _HOST(host):
+        if not is_host(host):
             raise ValueError(f"not a legal registry host: {host[:300]!r}")
         if host in HUB_NAMES:
             host = DOCKER_HUB
             repository = repository if "/" in repository else f"library/{repository}"
         if not is_repository(repository):
-            raise ValueError(f"not a legal repository name: {repository[:300]!r}")
+            raise ValueError(
+                f"not a legal repository name: {repository[:300]!r} (lower-case letters and digits,"
+                " with '.', '_', '__' or '-' between them and '/' between parts)"
+            )
         return cls(host, repository)
 
     @property
@@ -75,10 +84,31 @@ class Ref:
         """The same repository under another tag and digest."""
         return replace(self, tag=tag, digest=digest)
 
+    def __lt__(self, other: Self) -> bool:
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[str, str, str, str]:
+        return self.host, self.repository, self.tag or "", str(self.digest or "")
+
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag is not None else ""
         digest = f"@{self.digest}" if self.digest is not None else ""
         return f"{self.name}{tag}{digest}"
+
+
+def is_host(text: str) -> bool:
+    """Tell whether ``text`` is a host name, an IPv4 or a bracketed IPv6 address, with or without a port."""
+    match = _HOST.fullmatch(text) if text.isascii() else None
+    if match is None:
+        return False
+    name, address, port = match.group(1), match.group(2), match.group(3)
+    if address is not None:
+        try:
+            IPv6Address(address)
+        except ValueError:
+            return False
+    return len(name or "") <= _HOST_LIMIT and (port is None or 0 < int(port) <= _HIGHEST_PORT)
 
 
 def is_repository(name: str) -> bool:
@@ -88,4 +118,4 @@ def is_repository(name: str) -> bool:
 
 def is_tag(text: str) -> bool:
     """Tell whether ``text`` is a legal tag (OCI distribution spec, Pulling manifests)."""
-    return _TAG(text)
+    return 0 < len(text) <= _TAG_LIMIT and text[0] not in ".-" and _TAG_CHARACTERS.issuperset(text)

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -10,7 +11,6 @@ from types import TracebackType
 from typing import Self
 
 from docker import APIClient
-from docker.errors import DockerException
 
 from tests.testbed.servers import PATIENCE, die_with_parent, stop
 
@@ -91,12 +91,11 @@ class Dockerd:
     def _wait(self) -> None:
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            try:
-                self.client().close()
-            except DockerException:
-                if self.process.poll() is not None:
-                    raise RuntimeError(f"dockerd ended: {self.log.read_text()[-2000:]}") from None
-                time.sleep(0.02)
-            else:
-                return
+            if self.process.poll() is not None:
+                raise RuntimeError(f"dockerd ended: {self.log.read_text()[-2000:]}")
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(f"{self.folder}/d.sock") == 0:
+                    self.client().close()  # asks for the version, and waits until it is told
+                    return
+            time.sleep(0.01)
         raise RuntimeError(f"dockerd did not answer within {PATIENCE} s: {self.log.read_text()[-2000:]}")

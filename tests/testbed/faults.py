@@ -48,6 +48,11 @@ class Gate:
         if not await asyncio.to_thread(self._arrived.wait, PATIENCE):
             raise RuntimeError(f"no request arrived at the gate within {PATIENCE} s")
 
+    def wait(self) -> None:
+        """Do as ``arrival`` does, in a test that is not asynchronous."""
+        if not self._arrived.wait(PATIENCE):
+            raise RuntimeError(f"no request arrived at the gate within {PATIENCE} s")
+
     async def hold(self) -> None:
         """Hold a request; called by the proxy."""
         self._arrived.set()

@@ -23,7 +23,10 @@ _LIBC = ctypes.CDLL(None)
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this child process when the test run dies; to be used as ``preexec_fn``."""
+    """Have the kernel end this child process when the test run dies; to be used as ``preexec_fn``.
+
+    What counts is the thread that starts the child, so start children from the main thread.
+    """
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

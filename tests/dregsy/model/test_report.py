@@ -1,0 +1,56 @@
+"""A report counts what happened, and is only good when everything is where it should be."""
+
+import pytest
+
+from dregsy.errors import CredentialsError, RegistryError
+from dregsy.model.digest import Digest
+from dregsy.model.endpoint import Endpoint
+from dregsy.model.plan import Copy, Once, Task
+from dregsy.model.ref import Ref
+from dregsy.model.report import Failure, Moved, Outcome, Report, Status
+
+TASK = Task("t", Once(), Endpoint("a.io"), (Endpoint("b.io"),), ())
+COPY = Copy("t", Ref.parse("a.io/x:1"), (Ref.parse("b.io/x:1"),), (0,))
+
+
+def report(*statuses: Status, interrupted: bool = False) -> Report:
+    """A report of outcomes of these statuses."""
+    outcomes = tuple(Outcome(COPY, COPY.targets[0], status) for status in statuses)
+    return Report(TASK, 0.0, 1.0, outcomes, interrupted=interrupted)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "ok"),
+    [
+        ((), True),
+        ((Status.COPIED, Status.CURRENT), True),
+        ((Status.COPIED, Status.FAILED), False),
+        ((Status.CURRENT, Status.CANCELLED), False),
+    ],
+)
+def test_a_run_is_good_when_nothing_is_missing(statuses: tuple[Status, ...], ok: bool) -> None:
+    """A failed or cancelled copy spoils it, and so does having been interrupted."""
+    assert ok is report(*statuses).ok
+    assert not report(*statuses, interrupted=True).ok
+
+
+def test_outcomes_are_counted_and_failures_found() -> None:
+    """Each status is counted, and the failures are there to be listed."""
+    run = report(Status.COPIED, Status.FAILED, Status.COPIED)
+
+    assert run.counts == {Status.COPIED: 2, Status.FAILED: 1}
+    assert (run.outcomes[1],) == run.failures
+
+
+def test_a_failure_tells_what_its_error_told() -> None:
+    """Kind, message, hint and whether to try again survive; the error itself is let go."""
+    error = RegistryError("busy", status=503, retryable=True, hint="wait")
+
+    assert Failure("registry", "busy", "wait", retryable=True) == Failure.of(error)
+    assert str(Failure.of(error)) == str(error) == "busy — wait"
+    assert not Failure.of(CredentialsError("no", host="a.io")).retryable
+
+
+def test_nothing_has_moved_by_default() -> None:
+    """What a relay does not know it need not tell."""
+    assert Moved(Digest.of(b""), 0, 0, 0, 0, 0) == Moved(Digest.of(b""))

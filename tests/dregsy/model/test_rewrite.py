@@ -1,0 +1,232 @@
+"""Names at the source and at the target, case by case and against a second, deliberately naive implementation."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dregsy.model.rewrite import Rewrite, Selection
+
+
+def target(source: str, to: str, name: str) -> str | None:
+    """The path at the target as dregsy writes it, or None where ``name`` is not selected."""
+    selection = Selection.parse(source)
+    if not selection.matches(name.removeprefix("/")):
+        return None
+    return f"/{Rewrite.parse(to, selection=selection).apply(name)}"
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "name", "expected"),
+    [
+        pytest.param(
+            "library/busybox", "skopeo/library/busybox", "library/busybox", "/skopeo/library/busybox", id="P1"
+        ),
+        pytest.param("test/another-image", "", "test/another-image", "/test/another-image", id="P2"),
+        pytest.param("/library/busybox", "", "/library/busybox", "/library/busybox", id="P3"),
+        pytest.param("regex:myproject/.*", "ecr", "myproject/webui", "/ecr/myproject/webui", id="P4"),
+        pytest.param(
+            "regex:xelalex/dregsy-dummy-.*",
+            "mapping-skopeo/dh",
+            "xelalex/dregsy-dummy-public",
+            "/mapping-skopeo/dh/xelalex/dregsy-dummy-public",
+            id="P5",
+        ),
+        pytest.param(
+            "myproject/webui",
+            "regex:my(.+)/,from-dh/your$1/",
+            "myproject/webui",
+            "/from-dh/yourproject/webui",
+            id="P8",
+        ),
+        pytest.param("a/b/a/c", "regex:a/,z/", "a/b/a/c", "/z/b/z/c", id="P10"),
+        pytest.param("jenkins/x", "regex:^jenkins/,dh/", "jenkins/x", "/jenkins/x", id="P11"),
+        # we anchor the whole expression; upstream anchors its text, and selects xbar and foobaz
+        *(
+            pytest.param("regex:foo|bar", "m", name, expected, id=f"P12 {name}")
+            for name, expected in {
+                **dict.fromkeys(["xbar", "foobaz", "xfoo"]),
+                "foo": "/m/foo",
+                "bar": "/m/bar",
+            }.items()
+        ),
+        pytest.param("regex: foo.*", "m", "foo1", None, id="P13"),
+        # the caller refuses it, as no legal name
+        pytest.param("x/y", "dst/", "x/y", "/dst/", id="P15"),
+        pytest.param("regex:a/.*", "", "a/b", "/a/b", id="an expression alone keeps names"),
+        pytest.param("regex:a/.*", "/m", "a/b", "/m/a/b", id="a slash in front"),
+        pytest.param("regex:a/.*", "m/", "a/b", "/m//a/b", id="nothing is cleaned"),
+        pytest.param("regex:(?i)A/.*", "", "a/b", "/a/b", id="flags"),
+        pytest.param("regex:a/.*", "regex:^/a/(.*)$,/z/$1", "a/b", "/z/b", id="both are expressions"),
+        # upstream makes a broken reference of a result without leading slash
+        pytest.param("a/b", "regex:^/(.+),$1", "a/b", "/a/b", id="the slash is given back"),
+        pytest.param("a/b", "regex:b,x,y", "a/b", "/a/x,y", id="the first comma splits"),
+        pytest.param("a/b", "regex:b,", "a/b", "/a/", id="an empty replacement"),
+    ],
+)
+def test_paths(source: str, to: str, name: str, expected: str | None) -> None:
+    """Each pair of ``from`` and ``to`` makes exactly this of a name."""
+    assert expected == target(source, to, name)
+
+
+@pytest.mark.parametrize(
+    ("expression", "replacement", "path", "expected"),
+    [
+        ("(a)(b)", "$2$1", "ab", "ba"),
+        ("(a)(b)", "${2}x${1}", "ab", "bxa"),
+        ("(a)(b)", "$1_x", "ab", ""),
+        ("(a)(b)", "${1}_x", "ab", "a_x"),
+        ("(a)", "$0$0", "a", "aa"),
+        ("(?P<name>a)", "$name-${name}", "a", "a-a"),
+        ("(?P<name>a)", "$names", "a", ""),
+        ("(a)", "$2$10$99999999999999999999", "a", ""),
+        ("(a)", "$01", "a", ""),
+        ("(a)|b", "<$1>", "ab", "<a><>"),
+        ("a", "$$1", "a", "$1"),
+        ("(a)", "$$$1", "a", "$a"),
+        ("(a)", "x$", "a", "x$"),
+        ("(a)", "$-$ ${1 ${} $1", "a", "$-$ ${1 ${} a"),
+        ("(a)", r"\1", "a", r"\1"),
+        ("(a)", "$é$1", "a", "a"),
+        ("(a)", "\u0661$\u0661", "a", "\u0661"),
+        ("a*", "-", "baac", "-/-b-c-"),
+        ("", "-", "ab", "-/-a-b-"),
+        ("x?$", "!", "ab", "ab!"),
+        (r"\b", "|", "a/b", "/|a|/|b|"),
+        ("é", "e", "né", "ne"),
+    ],
+)
+def test_replacements_follow_the_rules_of_go(expression: str, replacement: str, path: str, expected: str) -> None:
+    """Groups, dollar signs and empty matches are what Go's regexp package makes of them."""
+    rewrite = Rewrite.parse(f"regex:{expression},{replacement}", selection=Selection.parse("any"))
+
+    assert expected.removeprefix("/") == rewrite.apply(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed"),
+    [("a/b", "a/b"), ("/a/b", "a/b"), ("//a", "/a"), ("a/b/", "a/b/"), ("Regex:a", "Regex:a"), ("regex:a", None)],
+)
+def test_a_plain_from_is_one_repository(text: str, fixed: str | None) -> None:
+    """Its name has no leading slash, and is otherwise as it was given."""
+    assert fixed == Selection.parse(text).fixed
+
+
+def test_a_plain_from_matches_itself_only() -> None:
+    """A path is no expression."""
+    selection = Selection.parse("/a.b")
+
+    assert [selection.matches(name) for name in ("a.b", "axb", "a.b/c")] == [True, False, False]
+
+
+@pytest.mark.parametrize("name", ["", "\ud800", "a\nb", "\x00"])
+def test_names_that_are_none_select_nothing(name: str) -> None:
+    """Whatever a registry lists, asking about it is no error."""
+    assert Selection.parse("regex:[a-z]+").matches(name) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "mapping without 'From' path"),
+        ("regex:(", "'from' uses invalid regular expression: missing )"),
+        ("regex:a(?!b)", "'from' uses invalid regular expression: invalid perl operator"),
+        ("regex:\ud800", "'from' uses invalid regular expression: it contains half of a surrogate pair"),
+        ("regex:(?:a{1000}){1000}", "'from' uses invalid regular expression: invalid repetition size"),
+    ],
+)
+def test_an_invalid_from_says_why(text: str, reason: str) -> None:
+    """Empty and invalid expressions are errors with a reason."""
+    with pytest.raises(ValueError) as caught:
+        Selection.parse(text)
+
+    assert str(caught.value).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("regex:abc", "replacement expression missing in 'to'"),
+        ("regex:", "replacement expression missing in 'to'"),
+        ("regex:(,x", "'to' uses invalid regular expression: missing )"),
+        ("regex:a,\ud800", "'to' uses invalid regular expression: "),
+    ],
+)
+def test_an_invalid_to_says_why(text: str, reason: str) -> None:
+    """A missing replacement and an invalid expression are errors with a reason."""
+    with pytest.raises(ValueError) as caught:
+        Rewrite.parse(text, selection=Selection.parse("a"))
+
+    assert str(caught.value).startswith(reason)
+
+
+def test_both_are_compared_by_their_text() -> None:
+    """Equal texts make equal objects, so that a plan can be compared with a reloaded one."""
+    one, same, other = (Selection.parse(text) for text in ("regex:a", "regex:a", "a"))
+
+    assert one == same != other
+    assert Rewrite.parse("regex:a,b", selection=one) == Rewrite.parse("regex:a,b", selection=same)
+    assert Rewrite.parse("regex:a,b", selection=one) != Rewrite.parse("regex:a,b", selection=other)
+    assert len({one, same, other}) == 2
+    assert repr(one) == "Selection(text='regex:a')"
+
+
+# The naive twin: a replacement is read one character after the other, matches are made by Python's own expressions.
+
+
+def naive_expand(template: str, match: re.Match[str]) -> str:
+    """Expand a template as the documentation of Go's Regexp.Expand says."""
+    result = ""
+    position = 0
+    while position < len(template):
+        character = template[position]
+        position += 1
+        if character != "$":
+            result += character
+            continue
+        if template[position : position + 1] == "$":
+            result += "$"
+            position += 1
+            continue
+        braces = template[position : position + 1] == "{"
+        start = end = position + braces
+        while end < len(template) and (template[end].isalnum() or template[end] == "_"):
+            end += 1
+        if start == end or (braces and template[end : end + 1] != "}"):
+            result += "$"
+            continue
+        name = template[start:end]
+        position = end + braces
+        if name.isdigit() and str(int(name)) == name and int(name) <= match.re.groups:
+            result += match[int(name)] or ""
+        elif name in match.re.groupindex:
+            result += match[name] or ""
+    return result
+
+
+@given(
+    template=st.text(alphabet="$${}12_nx-", max_size=10),
+    expression=st.sampled_from(["(a)(b)?", "(?P<n>a+)", "a|(b)", "(/)", "(?P<n1>b)(?P<n_>/)?", "b+", "zzz"]),
+    name=st.text(alphabet="ab/", min_size=1, max_size=8),
+)
+def test_replacing_agrees_with_a_naive_reading_of_the_rules(template: str, expression: str, name: str) -> None:
+    """All matches of the path with its leading slash are replaced, and the template is expanded for each."""
+    path = name if name.startswith("/") else f"/{name}"
+    expected = re.sub(expression, lambda match: naive_expand(template, match), path)
+    rewrite = Rewrite.parse(f"regex:{expression},{template}", selection=Selection.parse("any"))
+
+    assert expected.removeprefix("/") == rewrite.apply(name)
+
+
+@given(st.text(max_size=20), st.text(max_size=20), st.text(alphabet="ab/-.", min_size=1, max_size=10))
+def test_any_text_works_or_is_a_value_error(source: str, to: str, name: str) -> None:
+    """Nothing but ValueError leaves the parsers, and nothing at all leaves what they make."""
+    try:
+        selection = Selection.parse(source)
+        rewrite = Rewrite.parse(to, selection=selection)
+    except ValueError:
+        return
+
+    assert selection.matches(name) in {True, False}
+    assert isinstance(rewrite.apply(name), str)
