@@ -1,0 +1,53 @@
+"""A location's ``registry``: which host, below which path, and whether it is one of AWS's (ECR)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dregsy.config.fields import LOCATION, problem, read_text
+from dregsy.model import pattern
+from dregsy.model.ref import DOCKER_HUB, Ref
+
+_PRIVATE_ECR = pattern.compile_whole(
+    r"[^.]+\.dkr[.-]ecr(?:-fips)?\.[a-z0-9-]+\."
+    r"(?:amazonaws\.(?:com|com\.cn|eu)|on\.(?:aws|amazonwebservices\.com\.cn)"
+    r"|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)",
+)
+_PUBLIC_ECR = ("public.ecr.aws", "ecr-public.aws.com")
+_HUB_API = "registry.hub.docker.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The host of a registry with its port, and the path below which its repositories live."""
+
+    host: str
+    prefix: str = ""
+
+    @property
+    def is_ecr(self) -> bool:
+        """Whether AWS runs it, so that its logins are tokens to be renewed."""
+        return self.host in _PUBLIC_ECR or _PRIVATE_ECR(self.host)
+
+    @property
+    def is_docker_hub(self) -> bool:
+        """Whether it is Docker Hub, which lists no catalog."""
+        return self.host in {DOCKER_HUB, "index.docker.io", "registry-1.docker.io", _HUB_API}
+
+
+def read_address(value: Any) -> Address:
+    """Read ``host[:port][/path]``, or ``account:region@public.ecr.aws``; says what else was written."""
+    text = read_text(value).strip()
+    if not text:
+        raise problem(LOCATION, "registry not set", "write 'registry: HOST[:PORT]'")
+    if "://" in text:
+        raise problem(LOCATION, "registry has a scheme", "write HOST[:PORT] only; without 'https://'")
+    account, at, rest = text.rpartition("@")
+    host, _, path = rest.partition("/")
+    if at and (host not in _PUBLIC_ECR or account.count(":") != 1):
+        raise problem(LOCATION, "registry holds a login", "put it in 'auth', and write HOST[:PORT] only")
+    address = Address(host, path.strip("/"))
+    try:
+        Ref.of(address.host, address.prefix or "any/name")
+    except ValueError:
+        raise problem(LOCATION, "registry is no legal host", "write HOST[:PORT], or HOST[:PORT]/path") from None
+    return address

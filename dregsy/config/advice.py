@@ -1,0 +1,81 @@
+"""Warnings about what a config file says without meaning it: legal, but hardly what anybody wants."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from dregsy.config import keys, relays
+from dregsy.config.problems import Findings, Loc
+
+LEAST_REFRESH = 3600.0
+"""The shortest time, in seconds, between two tokens from AWS."""
+_UNLIKELY = 0.001
+
+
+def give(config: keys.Config, relay: str, findings: Findings) -> None:
+    """Add the warnings about ``config``, which is to be run by ``relay``."""
+    for at, message, hint in _general(config):
+        findings.warning(at, message, hint)
+    names = Counter(task.name for task in config.tasks)
+    for position, task in enumerate(config.tasks):
+        loc: Loc = ("tasks", position)
+        if names[task.name] > 1:
+            findings.warning((*loc, "name"), "another task has the same name", "'-run' cannot tell them apart")
+        if not task.mappings:
+            findings.warning((*loc, "mappings"), "has no mappings, so this task does nothing", "add some")
+        for key, place in _places(task):
+            for inner, message, hint in _place(place, relay):
+                findings.warning((*loc, *key, inner), message, hint)
+        if _selects(task) and task.source is not None and task.source.lister and task.source.lister.kind != "catalog":
+            message = f"of type '{task.source.lister.kind}' cannot list repositories in this version"
+            findings.warning((*loc, "source", "lister"), message, "name them in 'from', or use the type 'catalog'")
+        if _lists_docker_hub(task):
+            message = "Docker Hub does not list its repositories"
+            findings.warning((*loc, "source", "lister"), message, "name the repositories in 'from'")
+
+
+def _general(config: keys.Config) -> Iterator[tuple[Loc, str, str]]:
+    if config.watch:
+        yield ("watch",), "has no effect in this version", "restart dregsy after a change"
+    if config.lister.max_items < 0:
+        yield ("lister", "maxItems"), "is negative: listings have no limit", ""
+    if config.lister.cache_duration < 0:
+        yield ("lister", "cacheDuration"), "is negative: listings are not kept", ""
+    durations: dict[Loc, float] = {
+        ("lister", "cacheDuration"): config.lister.cache_duration,
+        ("timeout",): config.timeout,
+    }
+    for loc, seconds in durations.items():
+        if 0 < seconds < _UNLIKELY:
+            yield loc, "is less than a millisecond", "a number without unit counts nanoseconds: write 30s or 30m"
+
+
+def _places(task: keys.Task) -> Iterator[tuple[Loc, keys.Location]]:
+    if task.source is not None:
+        yield ("source",), task.source
+    if task.target is not None:
+        yield ("target",), task.target
+    for position, target in enumerate(task.targets or ()):
+        yield ("targets", position), target
+
+
+def _place(place: keys.Location, relay: str) -> Iterator[tuple[str, str, str]]:
+    if place.auth_refresh is not None and place.auth_refresh < LEAST_REFRESH:
+        yield "auth-refresh", "is raised to 1h, the least there is", "write 1h or more; tokens last 12h"
+    if place.auth_refresh is not None and place.auth is not None:
+        yield "auth", "is not used: 'auth-refresh' asks for logins from AWS", "remove one of them"
+    if place.auth_refresh is not None:
+        hint = "give a token as 'auth' instead"
+        yield "auth-refresh", "needs tokens from AWS, which this version does not fetch", hint
+    if place.skip_tls_verify and relay == relays.DOCKER:
+        hint = "tell the daemon, with 'insecure-registries'"
+        yield "skip-tls-verify", "does not reach the docker daemon, which pulls and pushes", hint
+
+
+def _selects(task: keys.Task) -> bool:
+    return any(mapping.source.fixed is None for mapping in task.mappings)
+
+
+def _lists_docker_hub(task: keys.Task) -> bool:
+    source = task.source
+    catalog = source is not None and (source.lister is None or source.lister.kind == "catalog")
+    return _selects(task) and catalog and source is not None and source.address.is_docker_hub

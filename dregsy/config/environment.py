@@ -1,0 +1,73 @@
+"""``${VAR}``, ``${VAR:-default}`` and ``${file:/path}`` in the values of a config file.
+
+What is put in stays text: it is never read as YAML, never expanded again and never part of a message.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dregsy.errors import DregsyError
+from dregsy.model import pattern
+
+FILE_LIMIT = 2**20
+"""The most bytes a ``${file:…}`` may have."""
+
+_REPLACED = pattern.compile_search(r"\$\$\{|\$\{([^}]*)(\}?)")
+_NAME = pattern.compile_whole(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Unresolved(DregsyError):
+    """There is nothing to put in the place of a ``${…}``."""
+
+    kind = "config"
+
+
+def replace(text: str, environ: Mapping[str, str]) -> str:
+    """Return ``text`` with every ``${…}`` replaced; ``$${`` stands for ``${`` itself. Unresolved says why not."""
+    parts: list[str] = []
+    done = 0
+    for match in _REPLACED.finditer(text):
+        start, end = match.span()
+        parts += text[done:start], _value(match.group(1), closed=bool(match.group(2)), environ=environ)
+        done = end
+    return "".join((*parts, text[done:]))
+
+
+def _value(inside: str | None, *, closed: bool, environ: Mapping[str, str]) -> str:
+    if inside is None:
+        return "${"
+    if not closed:
+        raise Unresolved("'${' has no closing '}'", hint="write '$${' for a literal '${'")
+    if inside.startswith("file:"):
+        return _content(inside.removeprefix("file:"))
+    name, has_default, default = inside.partition(":-")
+    if not _NAME(name):
+        raise Unresolved(
+            "'${…}' does not hold the name of a variable",
+            hint="write ${NAME}, ${NAME:-default} or ${file:/path}, and '$${' for a literal '${'",
+        )
+    value = environ.get(name)
+    if has_default:
+        return value or default
+    if value is None:
+        raise Unresolved(
+            f"the environment variable {name} is not set",
+            hint=f"set it, or write ${{{name}:-default}}; '$${{' is a literal '${{'",
+        )
+    return value
+
+
+def _content(path: str) -> str:
+    """Return what is in a mounted secret, without the line end that editors put last."""
+    if not path.startswith("/"):
+        raise Unresolved("'${file:…}' needs a path that starts with '/'")
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(FILE_LIMIT + 1)
+        if len(data) > FILE_LIMIT:
+            raise Unresolved(f"the file that is named here is larger than {FILE_LIMIT // 1024} KiB")
+        return data.decode().removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise Unresolved(f"the file {ascii(path)[:200]} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise Unresolved("the file that is named here is not a text in UTF-8") from None

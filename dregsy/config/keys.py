@@ -1,0 +1,249 @@
+"""The dregsy dialect's keys: what each is called, what it may be, and what it is when left out."""
+
+import platform as machine
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic_core.core_schema import ValidationInfo
+
+from dregsy.config.address import Address, read_address
+from dregsy.config.fields import LOCATION, Auth, Bool, Duration, Int, Text, at_least, not_null, problem, read_text
+from dregsy.config.source import Scalar, shown
+from dregsy.model.platform import Platform
+from dregsy.model.ref import is_repository
+from dregsy.model.rewrite import Rewrite, Selection
+from dregsy.model.tags import TagFilter
+
+LISTER = "lister"
+"""The type of errors which tell that a task cannot find out a registry's repositories."""
+
+LISTER_KINDS = ("catalog", "dockerhub", "index")
+HUB_API = "registry.hub.docker.com"
+ALL = "all"
+LEAST_INTERVAL = 30
+MOST_INTERVAL = 10**9
+
+
+class Section(BaseModel):
+    """Keys and values of the file; a null is the same as leaving its key out.
+
+    A field without default is read even when its key is left out: as a null, which may be a problem of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        required = {info.alias or name: None for name, info in cls.model_fields.items() if info.is_required()}
+        return required | {key: value for key, value in data.items() if value is not None}
+
+
+def read_lister_kind(value: Any) -> str:
+    """The type of a lister."""
+    text = read_text(value)
+    if not text:
+        raise problem(LOCATION, "no lister type set", f"write 'type:' and one of {', '.join(LISTER_KINDS)}")
+    if text not in LISTER_KINDS:
+        written = shown(value.written if isinstance(value, Scalar) else text)
+        raise problem(LOCATION, f"invalid lister type: {written}", f"it can be {', '.join(LISTER_KINDS)}")
+    return text
+
+
+class Lister(Section):
+    """How to find out which repositories a registry has."""
+
+    kind: Annotated[str, PlainValidator(read_lister_kind)] = Field(alias="type")
+    search: Text = ""
+
+
+def ecr_only(value: float, info: ValidationInfo) -> float:
+    """Tokens are refreshed for AWS alone."""
+    address = info.data.get("address")
+    if address is not None and not address.is_ecr:
+        message = "registry wants authentication refresh, but is not an ECR registry"
+        raise problem(LOCATION, message, "give 'auth', or neither")
+    return value
+
+
+class Location(Section):
+    """A registry, seen from a task."""
+
+    address: Annotated[Address, PlainValidator(read_address)] = Field(alias="registry")
+    auth: Auth = None
+    auth_refresh: Annotated[Duration, AfterValidator(ecr_only)] | None = Field(None, alias="auth-refresh")
+    skip_tls_verify: Bool = Field(default=False, alias="skip-tls-verify")
+    lister: Lister | None = None
+
+
+def read_from(value: Any) -> Selection:
+    """A repository, or an expression that selects several."""
+    try:
+        selection = Selection.parse(read_text(value))
+    except ValueError as error:
+        raise problem("from", str(error)) from None
+    if selection.fixed is not None and not is_repository(selection.fixed):
+        raise problem("from", "'from' is no legal repository name", "no tag, no host, small letters, no '/' at its end")
+    return selection
+
+
+def read_to(value: Any, info: ValidationInfo) -> Rewrite:
+    """What repositories are called at the target."""
+    selection = info.data.get("source") or Selection.parse("any")
+    try:
+        rewrite = Rewrite.parse(read_text(value), selection=selection)
+    except ValueError as error:
+        raise problem("to", str(error)) from None
+    if "source" in info.data and selection.fixed is not None and not is_repository(rewrite.apply(selection.fixed)):
+        raise problem("to", "'to' gives no legal repository name", "no tag, small letters, no '/' at its end")
+    return rewrite
+
+
+def read_tag(value: Any) -> str:
+    """One item of a list of tags."""
+    text = read_text(value)
+    try:
+        TagFilter.parse([text])
+    except ValueError as error:
+        raise problem("tags", str(error)) from None
+    return text
+
+
+def platforms_of(text: str) -> tuple[Platform, ...]:
+    """Return the platforms of a mapping, none for everything; an OS alone is meant for this machine's processor."""
+    text = text.strip().lower()
+    if text in {"", ALL}:
+        return ()
+    return (Platform.parse(text if "/" in text else f"{text}/{machine.machine().lower()}"),)
+
+
+def read_platform(value: Any) -> str:
+    """A platform, or ``all``."""
+    text = read_text(value)
+    try:
+        platforms_of(text)
+    except ValueError:
+        raise problem("platform", "is no platform", "write OS/ARCHITECTURE[/VARIANT] or 'all'") from None
+    return text.strip().lower()
+
+
+class Mapping(Section):
+    """Which images, and what they are called at the targets."""
+
+    source: Annotated[Selection, PlainValidator(read_from)] = Field(alias="from")
+    to: Annotated[Rewrite, PlainValidator(read_to)]
+    tags: list[Annotated[str, PlainValidator(read_tag)]] = []
+    platform: Annotated[str, PlainValidator(read_platform)] = ""
+
+
+def read_name(value: Any) -> str:
+    """The name of a task."""
+    text = read_text(value)
+    if not text:
+        raise problem("name", "a task requires a name", "write 'name:', so that messages and '-run' can tell it")
+    return text
+
+
+def check_interval(seconds: int) -> int:
+    """Intervals are never short, which keeps registries from being flooded."""
+    if seconds < 0:
+        raise problem("interval", "task interval needs to be 0 or a positive integer")
+    if 0 < seconds < LEAST_INTERVAL:
+        raise problem("interval", f"minimum task interval is {LEAST_INTERVAL} seconds")
+    if seconds > MOST_INTERVAL:
+        raise problem("interval", f"is longer than {MOST_INTERVAL} seconds")
+    return seconds
+
+
+def read_schedule(value: Any, info: ValidationInfo) -> str:
+    """A cron expression."""
+    text = read_text(value)
+    try:
+        CronSim(text, datetime(2000, 1, 1, tzinfo=UTC))
+    except (CronSimError, ValueError):
+        hint = "write minute, hour, day of month, month and day of week, such as '30 4 * * 1-5'"
+        raise problem("schedule", "is no cron expression", hint) from None
+    if info.data.get("interval"):
+        raise problem("schedule", "a task has either a 'schedule' or an 'interval'", "remove one of them")
+    return text
+
+
+def check_target(value: Location | None, info: ValidationInfo) -> Location | None:
+    """A task has one way to say where images go."""
+    if "targets" in info.data and value is None and info.data["targets"] is None:
+        raise problem(LOCATION, "location is nil", "write 'target:' with a 'registry:' below it, or a list 'targets:'")
+    if value is not None and info.data.get("targets") is not None:
+        raise problem("target", "a task has either a 'target' or 'targets'", "move it into the list")
+    return value
+
+
+def check_mappings(mappings: list[Mapping], info: ValidationInfo) -> list[Mapping]:
+    """Expressions need a way to list repositories."""
+    source: Location | None = info.data.get("source")
+    if source is None or all(mapping.source.fixed is not None for mapping in mappings):
+        return mappings
+    kind = source.lister.kind if source.lister else "catalog"
+    if kind == "index" and source.lister and not source.lister.search:
+        raise problem(LISTER, "index lister requires a search expression", "write 'search:' beside 'type:'")
+    if kind == "catalog" and source.address.host == HUB_API:
+        hint = "write 'lister: {type: dockerhub}'"
+        raise problem(LISTER, "DockerHub only supports list types 'dockerhub' and 'index'", hint)
+    return mappings
+
+
+def check_targets(targets: list[Location]) -> list[Location]:
+    """An empty list is a mistake."""
+    if not targets:
+        raise problem("targets", "needs at least one location", "each with a 'registry:'")
+    return targets
+
+
+Place = Annotated[Location, BeforeValidator(not_null("location is nil", LOCATION))]
+
+
+class Task(Section):
+    """Images to keep in step between a source and its targets."""
+
+    name: Annotated[str, PlainValidator(read_name)]
+    interval: Annotated[Int, AfterValidator(check_interval)] = 0
+    schedule: Annotated[str, PlainValidator(read_schedule)] | None = None
+    verbose: Bool = False
+    source: Annotated[Location | None, AfterValidator(not_null("location is nil", LOCATION))]
+    targets: Annotated[list[Place], AfterValidator(check_targets)] | None = None
+    target: Annotated[Location | None, AfterValidator(check_target)]
+    mappings: Annotated[
+        list[Annotated[Mapping, BeforeValidator(not_null("mapping is nil"))]], AfterValidator(check_mappings)
+    ] = []
+
+
+class Limits(Section):
+    """Bounds of all listings."""
+
+    max_items: Int = Field(0, alias="maxItems")
+    cache_duration: Duration = Field(0.0, alias="cacheDuration")
+
+
+def check_timeout(seconds: float) -> float:
+    """A copy needs some time."""
+    if seconds <= 0:
+        raise problem("timeout", "needs to be longer than nothing", "such as 30m or 2h")
+    return seconds
+
+
+class Config(Section):
+    """The whole file, but for the relays' sections."""
+
+    relay: Text = ""
+    watch: Bool = False
+    dockerhost: Text = ""
+    api_version: Text = Field("", alias="api-version")
+    parallel: Annotated[Int, AfterValidator(at_least(1))] = 4
+    retries: Annotated[Int, AfterValidator(at_least(0))] = 2
+    timeout: Annotated[Duration, AfterValidator(check_timeout)] = 3600.0
+    state: Text | None = None
+    lister: Limits = Limits.model_validate({})
+    tasks: list[Annotated[Task, BeforeValidator(not_null("task is nil", "task"))]] = []

@@ -1,0 +1,30 @@
+"""The front door: a file's text becomes a Plan, or a list of all that is wrong with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+from dregsy.config import document, dregsy, source
+from dregsy.config.problems import Findings
+from dregsy.errors import Problem
+from dregsy.model.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a file asks for, and what there is to say about it that does not stop a run."""
+
+    plan: Plan
+    warnings: tuple[Problem, ...] = ()
+
+
+def load(file: str, *, environ: Mapping[str, str], strict: bool = False, stdin: TextIO | None = None) -> Loaded:
+    """Read the config ``file``, or ``stdin`` for ``-``; ConfigError holds all of its problems.
+
+    ``environ`` is what ``${VAR}`` is taken from. Unknown keys are errors when ``strict``, else warnings.
+    """
+    read = source.read(file, stdin)
+    content = document.resolve(read, environ, dregsy.VERBATIM)
+    findings = Findings(content.file, content.data, read.problems)
+    plan = dregsy.plan(content, findings, strict=strict)
+    return Loaded(plan, findings.sorted())

@@ -1,0 +1,105 @@
+"""Warnings: what is legal, but hardly what anybody wants."""
+
+from io import StringIO
+
+import pytest
+
+from dregsy.config.load import load
+
+ECR = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+HEAD = "relay: {relay}\n{top}\n"
+TASK = """tasks:
+  - name: a
+    source: {{registry: {registry}, {source}}}
+    targets: [{{registry: b.example.com, {target}}}]
+    mappings: [{{from: '{origin}'}}]
+"""
+DEFAULTS = {
+    "relay": "native",
+    "top": "",
+    "registry": "a.example.com",
+    "source": "",
+    "target": "",
+    "origin": "a/b",
+}
+
+
+def warnings(**changes: str) -> list[tuple[str, str]]:
+    """Return field and message of each warning about a plain file with some changes."""
+    text = (HEAD + TASK).format_map(DEFAULTS | changes)
+    return [(one.field, one.message) for one in load("-", environ={}, stdin=StringIO(text)).warnings]
+
+
+def test_nothing_to_say() -> None:
+    """A plain file is read without a word."""
+    assert warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "message"),
+    [
+        ({"top": "lister: {maxItems: -1}"}, "lister.maxItems", "is negative: listings have no limit"),
+        ({"top": "lister: {cacheDuration: -1s}"}, "lister.cacheDuration", "is negative: listings are not kept"),
+        ({"top": "lister: {cacheDuration: 30}"}, "lister.cacheDuration", "is less than a millisecond"),
+        ({"top": "timeout: 3600"}, "timeout", "is less than a millisecond"),
+        (
+            {"registry": ECR, "source": "auth-refresh: -1"},
+            "tasks[0].source.auth-refresh",
+            "is raised to 1h, the least there is",
+        ),
+        (
+            {"registry": ECR, "source": "auth-refresh: 1h, auth: none"},
+            "tasks[0].source.auth",
+            "is not used: 'auth-refresh' asks for logins from AWS",
+        ),
+        (
+            {"relay": "docker", "target": "skip-tls-verify: true"},
+            "tasks[0].targets[0].skip-tls-verify",
+            "does not reach the docker daemon, which pulls and pushes",
+        ),
+        (
+            {"registry": "docker.io", "origin": "regex:.*"},
+            "tasks[0].source.lister",
+            "Docker Hub does not list its repositories",
+        ),
+        (
+            {"registry": "docker.io", "origin": "regex:.*", "source": "lister: {type: dockerhub}"},
+            "tasks[0].source.lister",
+            "of type 'dockerhub' cannot list repositories in this version",
+        ),
+        (
+            {"registry": ECR, "source": "auth-refresh: 1h"},
+            "tasks[0].source.auth-refresh",
+            "needs tokens from AWS, which this version does not fetch",
+        ),
+        ({"top": "watch: true"}, "watch", "has no effect in this version"),
+    ],
+)
+def test_warnings(changes: dict[str, str], field: str, message: str) -> None:
+    """Each warning names its key and says what happens."""
+    assert (field, message) in warnings(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"relay": "skopeo", "target": "skip-tls-verify: true"},
+        {"registry": "docker.io"},
+        {"top": "timeout: 10m"},
+    ],
+)
+def test_no_warnings(changes: dict[str, str]) -> None:
+    """What makes sense is not talked about."""
+    assert warnings(**changes) == []
+
+
+def test_same_names_and_no_mappings() -> None:
+    """Tasks that cannot be told apart or that do nothing are pointed out."""
+    text = "tasks:\n" + "  - {name: a, source: {registry: a.io}, target: {registry: b.io}}\n" * 2
+    found = load("-", environ={}, stdin=StringIO(text)).warnings
+    assert [(one.line, one.field.rpartition(".")[2]) for one in found] == [
+        (2, "name"),
+        (2, "mappings"),
+        (3, "name"),
+        (3, "mappings"),
+    ]
