@@ -1,0 +1,116 @@
+"""``dregsy check`` tells whether the config file is right, and what it would copy."""
+
+import json
+import os
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dregsy.cli.options import config_options, json_option, only_option, read_config, warn
+from dregsy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dregsy.config.load import Loaded
+    from dregsy.model.plan import Plan, Task
+    from dregsy.model.report import Decision, Outcome
+
+
+@click.command("check")
+@config_options
+@only_option
+@click.option("--diff", is_flag=True, help="Also ask the registries, and list what is missing or changed at targets.")
+@json_option
+def command(config: str | None, *, strict: bool, only: str, diff: bool, as_json: bool) -> int:
+    """Check the config file; copy nothing.
+
+    All problems of the file are told at once. With --diff the registries are asked as well, and each
+    image is listed as missing, changed or current at its target.
+    """
+    from dregsy import app
+    from dregsy.cli.render import problem_data
+
+    try:
+        loaded = read_config(config, strict=strict)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        _write({"valid": False, "problems": [problem_data(problem) for problem in error.problems]})
+        return error.exit_code
+    tasks = app.selected(loaded.plan.tasks, only)
+    if as_json and not diff:
+        warnings = [problem_data(warning) for warning in loaded.warnings]
+        _write({"valid": True, "tasks": [task.name for task in tasks], "problems": warnings})
+        return 0
+    warn(loaded)
+    if diff:
+        return _diff(loaded, only, as_json=as_json)
+    click.echo(f"{name_of(config)} is valid: {extent(loaded.plan, tasks)}")
+    return 0
+
+
+def name_of(config: str | None) -> str:
+    """Return what to call the config file in a sentence."""
+    return "the standard input" if config == "-" else str(config)
+
+
+def extent(plan: "Plan", tasks: "tuple[Task, ...]") -> str:
+    """Say how much a plan asks for."""
+    mappings = sum(len(task.rules) for task in tasks)
+    return f"{_counted(len(tasks), 'task')}, {_counted(mappings, 'mapping')}, relay {plan.relay.name}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _diff(loaded: "Loaded", only: str, *, as_json: bool) -> int:
+    """Compare sources and targets and list what would be copied; 1 when something could not be compared."""
+    import asyncio
+
+    from dregsy import app, log
+    from dregsy.cli import render
+
+    listing = Listing(as_json=as_json)
+    narrator = log.Narrator(log.setup(sys.stderr))
+    work = app.check(loaded.plan, environ=os.environ, found=listing.add, only=only, listeners=[narrator])
+    complete = asyncio.run(work)
+    code = 0 if complete and not render.failed(listing.counts) else 1
+    if as_json:
+        _write({"complete": complete, "counts": dict(listing.counts), "images": listing.entries})
+    else:
+        click.echo(render.finding_counts(listing.counts))
+    return code
+
+
+class Listing:
+    """Counts what was found; writes it as it comes, or keeps it for JSON."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        from dregsy.cli.render import Paint
+
+        self.counts: Counter[str] = Counter()
+        self.entries: list[dict[str, Any]] = []
+        self._as_json = as_json
+        self._paint = Paint.on(sys.stdout, os.environ)
+        self._task: Task | None = None
+
+    def add(self, task: "Task", found: "Decision | Outcome") -> None:
+        """Take one image and its targets."""
+        from dregsy.cli import render
+
+        entries = render.finding_data(found)
+        self.counts.update(entry["status"] for entry in entries)
+        if self._as_json:
+            self.entries += entries
+            return
+        if task is not self._task:
+            self._task = task
+            click.echo(f"task {task.name!r} ({task.where})" if task.where else f"task {task.name!r}")
+        for line in render.finding_lines(found, self._paint):
+            click.echo(line, color=True)
+
+
+def _write(data: dict[str, Any]) -> None:
+    click.echo(json.dumps(data, indent=2))

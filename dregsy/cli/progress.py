@@ -1,0 +1,200 @@
+"""Live progress on a terminal: what is being copied now, and how far the task is."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from dregsy.log import described, label, one_line, size, summary
+from dregsy.model.plan import Copy
+from dregsy.model.ref import Ref
+from dregsy.model.report import (
+    CopyFinished,
+    CopyProgress,
+    CopyRetried,
+    CopyStarted,
+    Event,
+    Outcome,
+    Status,
+    TaskFinished,
+    TaskStarted,
+    Warned,
+)
+
+ROWS = 10
+"""How many copies are shown at once: a screen has few lines."""
+WINDOW = 5.0
+"""The seconds over which the rate is taken."""
+_GRAIN = 0.1
+
+
+@dataclass(slots=True)
+class Running:
+    """A copy in flight, and the targets that still wait for it."""
+
+    copy: Copy
+    pending: set[Ref]
+    bytes: int = 0
+    blobs: int = 0
+
+
+@dataclass(slots=True)
+class State:
+    """What is known of the task that runs now; images count once per target."""
+
+    name: str
+    running: dict[Copy, Running] = field(default_factory=dict)
+    retried: set[tuple[str, str]] = field(default_factory=set)
+    counts: Counter[Status] = field(default_factory=Counter)
+    bytes: int = 0
+    blobs: int = 0
+
+    @property
+    def known(self) -> int:
+        """How many images are settled, on their way, or to be tried again."""
+        return self.counts.total() + len(self.retried) + sum(len(one.pending) for one in list(self.running.values()))
+
+    def start(self, copy: Copy) -> None:
+        """A copy begins."""
+        self.retried.difference_update(named(copy, target) for target in copy.targets)
+        self.running[copy] = Running(copy, set(copy.targets))
+
+    def move(self, event: CopyProgress) -> None:
+        """Bytes or a blob arrived."""
+        for one in (self, self.running.get(event.copy)):
+            if one is not None:
+                one.bytes += event.bytes_written
+                one.blobs += event.blob is not None
+
+    def settle(self, outcome: Outcome) -> None:
+        """An image no longer waits for a target, or for any."""
+        for copy, one in list(self.running.items()):
+            if copy.source == outcome.copy.source:
+                one.pending -= set(copy.targets) if outcome.target is None else {outcome.target}
+                if not one.pending:
+                    del self.running[copy]
+
+
+def named(copy: Copy, target: Ref | None) -> tuple[str, str]:
+    """Name source and target in a way that stays the same whether the source's digest is known yet or not."""
+    return label(copy.source), "" if target is None else label(target)
+
+
+class Rate:
+    """Bytes per second over the last moments."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def add(self, count: int) -> None:
+        """Take ``count`` bytes that moved just now."""
+        now = self._clock()
+        if self._samples and now - self._samples[-1][0] < _GRAIN:
+            since, before = self._samples.pop()
+            self._samples.append((since, before + count))
+        else:
+            self._samples.append((now, count))
+        while now - self._samples[0][0] > WINDOW:
+            self._samples.popleft()
+
+    def __float__(self) -> float:
+        now = self._clock()
+        recent = [(moment, count) for moment, count in list(self._samples) if now - moment <= WINDOW]
+        return sum(count for _, count in recent) / max(1.0, now - recent[0][0]) if recent else 0.0
+
+
+class Progress:
+    """A listener that draws while its ``with`` lasts; failures and ended tasks are written above the display."""
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console or Console(highlight=False)
+        self._state: State | None = None
+        self._rate = Rate(clock)
+        self._live = Live(console=self._console, get_renderable=self.__rich__, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take note of one event."""
+        match event:
+            case TaskStarted(task):
+                self._state = State(task.name)
+            case TaskFinished(report):
+                self._state = None
+                style, word = ("red", "failed") if report.failures else ("green", "done")
+                self._say(style, word, f"task {report.task.name!r}: {summary(report)}")
+            case Warned(task, message):
+                self._say("yellow", "warning", f"task {task!r}: {message}" if task else message)
+            case _ if self._state is not None:
+                self._copying(self._state, event)
+
+    def _copying(self, state: State, event: Event) -> None:
+        match event:
+            case CopyStarted(copy):
+                state.start(copy)
+            case CopyProgress():
+                state.move(event)
+                self._rate.add(event.bytes_written)
+            case CopyRetried(outcome):
+                state.retried.add(named(outcome.copy, outcome.target))
+                state.settle(outcome)
+                self._say("yellow", "retry", described(outcome))
+            case CopyFinished(outcome):
+                state.retried.discard(named(outcome.copy, outcome.target))
+                state.counts[outcome.status] += 1
+                state.settle(outcome)
+                if outcome.status is Status.FAILED:
+                    self._say("red", "failed", described(outcome))
+
+    def _say(self, style: str, word: str, text: str) -> None:
+        """Write a line above the display; the text is no markup."""
+        self._console.print(Text.assemble((f"{word}: ", style), one_line(text)), soft_wrap=True)
+
+    def __rich__(self) -> RenderableType:
+        state = self._state
+        return Text("") if state is None else Group(self._head(state), self._rows(state))
+
+    def _head(self, state: State) -> Text:
+        counts = state.counts
+        parts = [
+            f"images {counts.total()}/{state.known}",
+            f"{counts[Status.COPIED]} copied",
+            f"{counts[Status.CURRENT]} up to date",
+            *([f"{counts[Status.FAILED]} failed"] if counts[Status.FAILED] else []),
+            f"layers {state.blobs}",
+            size(state.bytes),
+            f"{size(float(self._rate))}/s",
+        ]
+        return Text.assemble((one_line(state.name), "bold"), "  ", "  ".join(parts), no_wrap=True, overflow="ellipsis")
+
+    def _rows(self, state: State) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        for cells in self._cells(list(state.running.values())):
+            table.add_row(*cells)
+        return table
+
+    def _cells(self, running: list[Running]) -> Iterator[tuple[RenderableType, ...]]:
+        for one in running[:ROWS]:
+            count = len(one.copy.targets)
+            where = f"-> {label(one.copy.targets[0])}" if count == 1 else f"-> {count} targets"
+            bar = ProgressBar(total=None, pulse=True, width=12)
+            yield Text(f"  {label(one.copy.source)} {where}"), bar, f"layers {one.blobs}", size(one.bytes)
+        if len(running) > ROWS:
+            yield (Text(f"  … and {len(running) - ROWS} more"),)

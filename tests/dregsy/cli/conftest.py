@@ -1,0 +1,74 @@
+"""Runs the real command, in a process of its own, while the test's registries go on serving."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dregsy.embedded.images import image, seed
+from dregsy.embedded.server import EmbeddedRegistry
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended, and what it wrote."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+Dregsy = Callable[..., Awaitable[Ran]]
+Pair = tuple[EmbeddedRegistry, EmbeddedRegistry]
+
+
+@pytest.fixture
+def dregsy() -> Dregsy:
+    """Return a function that runs ``dregsy`` with some arguments, and text for its standard input."""
+
+    async def run(*arguments: str, stdin: str = "") -> Ran:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "dregsy", *arguments),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(60):
+                out, err = await process.communicate(stdin.encode())
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return Ran(process.returncode, out.decode(), err.decode())
+
+    return run
+
+
+@pytest.fixture
+async def config(embedded_pair: Pair, tmp_path: Path) -> str:
+    """Write a config that mirrors two images, which the source has, and return its name."""
+    source, target = embedded_pair
+    for name in ("a", "b"):
+        await seed(source, f"test/{name}", image(f"app-{name}", layers=1, size=100), "1.0")
+    file = tmp_path / "sync.yaml"
+    file.write_text(f"""\
+tasks:
+- name: first
+  source: {{registry: "{source.host}"}}
+  target: {{registry: "{target.host}"}}
+  mappings:
+  - from: test/a
+    to: mirror/a
+- name: second
+  source: {{registry: "{source.host}"}}
+  target: {{registry: "{target.host}"}}
+  mappings:
+  - from: test/b
+    tags: ['1.0', '2.0']
+""")
+    return str(file)

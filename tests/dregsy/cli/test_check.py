@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+
+from tests.dregsy.cli.conftest import Dregsy, Pair
+
+
+async def test_valid_file(dregsy: Dregsy, config: str, embedded_pair: Pair) -> None:
+    """A valid file is told in one line with what it holds; no registry is asked."""
+    ran = await dregsy("check", "-config", config)
+
+    assert (ran.code, ran.out, ran.err) == (0, f"{config} is valid: 2 tasks, 2 mappings, relay native\n", "")
+    assert embedded_pair[0].requests == []
+
+
+async def test_standard_input_has_no_name(dregsy: Dregsy) -> None:
+    """What came from the standard input is called so, and one thing is not many."""
+    text = "tasks:\n- {name: x, source: {registry: a.example}, target: {registry: b.example}, mappings: [{from: c}]}\n"
+
+    ran = await dregsy("check", "-config", "-", stdin=text)
+
+    assert (ran.code, ran.out) == (0, "the standard input is valid: 1 task, 1 mapping, relay native\n")
+
+
+async def test_problems(dregsy: Dregsy, tmp_path: Path) -> None:
+    """All problems are told at once, as text on stderr or as JSON, and the exit code is 1."""
+    file = tmp_path / "bad.yaml"
+    file.write_text("relay: splunge\ntasks:\n- interval: 1\n")
+
+    text = await dregsy("check", "-config", str(file))
+    data = await dregsy("check", "--json", "-config", str(file))
+
+    problems = json.loads(data.out)["problems"]
+    assert (text.code, data.code, text.out, data.err) == (1, 1, "", "")
+    assert len(text.err.splitlines()) == len(problems) > 2
+    assert (problems[0]["file"], problems[0]["line"], problems[0]["severity"]) == (str(file), 1, "error")
+
+
+async def test_warnings(dregsy: Dregsy, tmp_path: Path) -> None:
+    """Warnings are told, and the file is valid nevertheless."""
+    file = tmp_path / "odd.yaml"
+    file.write_text("paralel: 3\n")
+
+    text = await dregsy("check", "-config", str(file))
+    data = json.loads((await dregsy("check", "--json", "-config", str(file))).out)
+
+    assert (text.code, text.err.startswith("warning: ")) == (0, True)
+    assert (data["valid"], [problem["severity"] for problem in data["problems"]]) == (True, ["warning"])
+
+
+async def test_diff(dregsy: Dregsy, config: str, embedded_pair: Pair) -> None:
+    """``--diff`` says for each image what a run would do, counts, and writes nothing."""
+    source, target = embedded_pair
+
+    ran = await dregsy("check", "--diff", "-config", config, "-run", "first")
+
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        f"task 'first' ({config}:2)",
+        f"  missing    {source.host}/test/a:1.0 -> {target.host}/mirror/a:1.0",
+        "1 missing, 0 changed, 0 current",
+    ]
+    assert {request.method for request in target.requests} <= {"GET", "HEAD"}
+
+
+async def test_diff_as_json(dregsy: Dregsy, config: str) -> None:
+    """``--diff --json`` has an entry for each image and target; what cannot be compared makes the exit code 1."""
+    await dregsy("-config", config)
+
+    ran = await dregsy("check", "--diff", "--json", "-config", config)
+
+    data = json.loads(ran.out)
+    assert (ran.code, data["complete"], data["counts"]) == (1, True, {"current": 2, "failed": 1})
+    assert [(one["task"], one["status"]) for one in data["images"]] == [
+        ("first", "current"),
+        ("second", "current"),
+        ("second", "failed"),
+    ]
+    assert data["images"][2]["kind"] == "not-found"

@@ -1,0 +1,280 @@
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+
+from dregsy.model.endpoint import Endpoint
+from dregsy.model.plan import Cron, Every, Once, Schedule, Task
+from dregsy.model.report import Report
+from dregsy.scheduler import RECHECK, LocalTime, WallClock, following, serve
+
+NOON = datetime(2024, 3, 1, 12, 0, tzinfo=UTC).timestamp()
+
+
+def task(name: str, schedule: Schedule) -> Task:
+    """Make a task that has nothing but a name and a schedule."""
+    return Task(name, schedule, Endpoint("a.example"), (Endpoint("b.example"),), ())
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only while someone waits, or when told to."""
+
+    time: float = NOON
+    waits: list[float] = field(default_factory=list)
+    jump: Callable[[], None] | None = None
+
+    def now(self) -> float:
+        """Return the pretended time."""
+        return self.time
+
+    async def sleep_until(self, when: float, wake: asyncio.Event) -> None:
+        """Let the time pass at once."""
+        await asyncio.sleep(0)
+        if wake.is_set():
+            return
+        self.waits.append(when - self.time)
+        self.time = when
+        if self.jump is not None:
+            self.jump()
+
+
+@dataclass
+class Runs:
+    """Takes note of each run, lets it last as long as told, and stops after a number of runs."""
+
+    clock: FakeClock
+    limit: int = 1000
+    lasts: dict[str, float] = field(default_factory=dict)
+    seen: list[tuple[str, float]] = field(default_factory=list)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, task: Task) -> Report:
+        """Run a task."""
+        started = self.clock.time
+        self.seen.append((task.name, started - NOON))
+        self.clock.time += self.lasts.get(task.name, 0)
+        if len(self.seen) >= self.limit:
+            self.stop.set()
+        return Report(task, started, self.clock.time, ())
+
+
+async def run(tasks: list[Task], runs: Runs) -> tuple[Report, ...]:
+    """Serve ``tasks`` until they end or ``runs`` has enough."""
+    return await serve(tasks, runs, clock=runs.clock, stop=runs.stop)
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A zone with summer time, spelled out so that no zone files are needed."""
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+async def test_one_off_tasks_run_once_in_order() -> None:
+    """One-off tasks run in file order, and the program ends by itself."""
+    runs = Runs(FakeClock(), lasts={"a": 5})
+
+    reports = await run([task("b", Once()), task("a", Once()), task("c", Once())], runs)
+
+    assert runs.seen == [("b", 0), ("a", 0), ("c", 5)]
+    assert [report.task.name for report in reports] == ["b", "a", "c"]
+
+
+async def test_nothing_to_do() -> None:
+    """No tasks at all is no reason to wait."""
+    assert await run([], Runs(FakeClock())) == ()
+
+
+async def test_periodic_tasks_come_after_the_one_off_ones_and_at_once() -> None:
+    """Periodic tasks wait for the one-off tasks, wherever they stand, and then fire at once."""
+    runs = Runs(FakeClock(), limit=5, lasts={"once": 7})
+
+    await run([task("p", Every(60)), task("once", Once()), task("q", Every(60))], runs)
+
+    assert runs.seen == [("once", 0), ("p", 7), ("q", 7), ("p", 67), ("q", 67)]
+
+
+async def test_interval_counts_from_the_start() -> None:
+    """The interval lies between starts, however long a run takes."""
+    runs = Runs(FakeClock(), limit=4, lasts={"p": 20})
+
+    await run([task("p", Every(60))], runs)
+
+    assert runs.seen == [("p", 0), ("p", 60), ("p", 120), ("p", 180)]
+
+
+async def test_long_run_drops_the_times_it_missed() -> None:
+    """A run longer than its interval is followed by no burst, but by the next time that is still to come."""
+    runs = Runs(FakeClock(), limit=3, lasts={"p": 150})
+
+    await run([task("p", Every(60))], runs)
+
+    assert runs.seen == [("p", 0), ("p", 180), ("p", 360)]
+
+
+async def test_long_runs_starve_nobody() -> None:
+    """A task that is always late leaves each other task its turn before it runs again."""
+    runs = Runs(FakeClock(), limit=7, lasts={"long": 95})
+
+    await run([task("long", Every(30)), task("short", Every(60)), task("rare", Every(300))], runs)
+
+    names = [name for name, _ in runs.seen]
+    assert names == ["long", "short", "rare", "long", "short", "long", "short"]
+
+
+async def test_last_report_counts() -> None:
+    """Of a task that ran often, the last report is kept."""
+    runs = Runs(FakeClock(), limit=3)
+
+    (report,) = await run([task("p", Every(60))], runs)
+
+    assert report.started == NOON + 120
+
+
+async def test_tasks_of_one_name_are_two_tasks() -> None:
+    """Two tasks that share a name both run and both report."""
+    runs = Runs(FakeClock())
+
+    reports = await run([task("same", Once()), task("same", Once())], runs)
+
+    assert len(reports) == 2
+
+
+async def test_stop_ends_the_one_off_tasks() -> None:
+    """After a stop no further task begins; those that did not run have no report."""
+    runs = Runs(FakeClock(), limit=1)
+
+    reports = await run([task("a", Once()), task("b", Once()), task("p", Every(60))], runs)
+
+    assert runs.seen == [("a", 0)]
+    assert [report.task.name for report in reports] == ["a"]
+
+
+async def test_stop_interrupts_the_wait() -> None:
+    """A stop during the wait for the next run ends it at once."""
+    clock = FakeClock()
+    runs = Runs(clock)
+    clock.jump = runs.stop.set
+
+    await run([task("p", Every(3600))], runs)
+
+    assert runs.seen == [("p", 0)]
+    assert clock.waits == [RECHECK]
+
+
+async def test_cron_waits_for_its_time() -> None:
+    """A cron task does not run at the start, but when its expression says so."""
+    runs = Runs(FakeClock(NOON + 1), limit=3)
+
+    await run([task("c", Cron("*/15 * * * *"))], runs)
+
+    assert runs.seen == [("c", 900), ("c", 1800), ("c", 2700)]
+
+
+async def test_cron_drops_the_times_it_missed() -> None:
+    """A cron task whose run takes too long waits for the next time that is still to come."""
+    runs = Runs(FakeClock(NOON + 1), limit=2, lasts={"c": 2000})
+
+    await run([task("c", Cron("*/15 * * * *"))], runs)
+
+    assert runs.seen == [("c", 900), ("c", 3600)]
+
+
+async def test_cron_time_during_another_run_is_kept() -> None:
+    """A cron task that falls due while another task runs is run after it."""
+    runs = Runs(FakeClock(NOON + 1), limit=2, lasts={"p": 1000})
+
+    await run([task("p", Every(5000)), task("c", Cron("15 12 * * *"))], runs)
+
+    assert runs.seen == [("p", 1), ("c", 1001)]
+
+
+async def test_clock_set_forward() -> None:
+    """When the clock is set forward during the wait, what is due by then runs at the next look at it."""
+    clock = FakeClock()
+    runs = Runs(clock, limit=2)
+
+    def forward() -> None:
+        clock.time += 7200
+
+    clock.jump = forward
+    await run([task("p", Every(3600))], runs)
+
+    assert runs.seen == [("p", 0), ("p", RECHECK + 7200)]
+
+
+async def test_clock_set_back() -> None:
+    """When the clock is set back by days, the task still runs within its interval."""
+    clock = FakeClock()
+    runs = Runs(clock, limit=2)
+    day = 86400.0
+
+    def back() -> None:
+        clock.time -= day
+        clock.jump = None
+
+    clock.jump = back
+    await run([task("p", Every(300))], runs)
+
+    assert [("p", 0), ("p", RECHECK - day + 300)] == runs.seen
+
+
+async def test_expression_that_never_comes_true() -> None:
+    """A cron expression for no day of any year waits until the stop."""
+    clock = FakeClock()
+    runs = Runs(clock)
+    clock.jump = runs.stop.set
+
+    assert await run([task("never", Cron("0 0 31 2,4 MON#1"))], runs) == ()
+
+
+@pytest.mark.usefixtures("berlin")
+def test_cron_means_local_time() -> None:
+    """``30 4 * * *`` is half past four here, in winter and in summer."""
+    winter = datetime(2024, 1, 10, tzinfo=UTC).timestamp()
+    summer = datetime(2024, 7, 10, tzinfo=UTC).timestamp()
+
+    assert datetime(2024, 1, 10, 3, 30, tzinfo=UTC) == following(Cron("30 4 * * *"), winter)
+    assert datetime(2024, 7, 10, 2, 30, tzinfo=UTC) == following(Cron("30 4 * * *"), summer)
+
+
+@pytest.mark.usefixtures("berlin")
+def test_cron_over_the_changes_of_the_clock() -> None:
+    """A time that the change to summer time leaves out comes once that day, one that comes twice only once."""
+    spring = datetime(2024, 3, 31, 0, 0, tzinfo=UTC).timestamp()
+    autumn = datetime(2024, 10, 27, 0, 0, tzinfo=UTC).timestamp()
+    nightly = Cron("30 2 * * *")
+
+    first = following(nightly, autumn)
+
+    assert datetime(2024, 3, 31, 1, 0, tzinfo=UTC) == following(nightly, spring)
+    assert datetime(2024, 10, 27, 0, 30, tzinfo=UTC) == first
+    assert datetime(2024, 10, 28, 1, 30, tzinfo=UTC) == following(nightly, first.timestamp())
+
+
+@pytest.mark.usefixtures("berlin")
+def test_local_time_survives_the_repeated_hour() -> None:
+    """Both passes through the repeated hour are told apart, so that ``*/10`` goes on through them."""
+    start = datetime(2024, 10, 27, 0, 55, tzinfo=UTC).timestamp()
+
+    assert datetime(2024, 10, 27, 1, 0, tzinfo=UTC) == following(Cron("*/10 * * * *"), start)
+    assert datetime.fromtimestamp(start + 3600, LocalTime()).tzname() == "CET"
+
+
+async def test_wall_clock() -> None:
+    """The real clock does not wait for what is past, nor when it is woken."""
+    clock = WallClock()
+    wake = asyncio.Event()
+
+    await clock.sleep_until(clock.now() - 10, wake)
+    asyncio.get_running_loop().call_soon(wake.set)
+    await clock.sleep_until(clock.now() + 1e9, wake)
+
+    assert wake.is_set()
