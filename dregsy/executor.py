@@ -1,5 +1,6 @@
 """Carries out copies; the seam behind which they may one day run on other machines."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -30,16 +31,9 @@ class LocalExecutor:
     async def run(self, task: Task, copy: Copy) -> tuple[Outcome, ...]:
         """Let the relay copy, and describe how it went for each target."""
         started = self._now()
-        results: Sequence[Moved | Failure]
-        try:
-            done = await self._relay.copy(copy, task.source, [task.targets[to] for to in copy.to])
-            results = [one if isinstance(one, Moved) else Failure.of(one) for one in done]
-        except DregsyError as error:
-            results = [Failure.of(error)] * len(copy.targets)
-        except Exception as bug:
-            _log.exception("copying %s ran into a bug", copy.source)
-            text = f"a bug in the relay: {type(bug).__name__}"
-            results = [Failure("bug", text, "please report it with the traceback in the log")] * len(copy.targets)
+        async with asyncio.TaskGroup() as group:  # a task of its own: what a relay does to it stays there
+            work = group.create_task(self._results(task, copy))
+        results = [_bug(copy, asyncio.CancelledError())] * len(copy.targets) if work.cancelled() else work.result()
         seconds = self._now() - started
         return tuple(
             Outcome(copy, target, Status.COPIED, seconds, moved=result)
@@ -47,3 +41,29 @@ class LocalExecutor:
             else Outcome(copy, target, Status.FAILED, seconds, failure=result)
             for target, result in zip(copy.targets, results, strict=True)
         )
+
+    async def _results(self, task: Task, copy: Copy) -> Sequence[Moved | Failure]:
+        try:
+            done = await self._relay.copy(copy, task.source, [task.targets[to] for to in copy.to])
+            results = [one if isinstance(one, Moved) else Failure.of(one) for one in done]
+            if len(results) == len(copy.targets):
+                return results
+            failure = _bug(copy, AssertionError(f"{len(results)} results for {len(copy.targets)} targets"))
+        except Exception as error:
+            cause = _cause(error)
+            failure = Failure.of(cause) if isinstance(cause, DregsyError) else _bug(copy, cause)
+        return [failure] * len(copy.targets)
+
+
+def _cause(error: Exception) -> Exception:
+    """What a group of errors comes down to: a bug if there is one in it, since that must not be hidden."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    causes = [_cause(one) for one in error.exceptions]
+    return next((one for one in causes if not isinstance(one, DregsyError)), causes[0])
+
+
+def _bug(copy: Copy, error: BaseException) -> Failure:
+    _log.error("copying %s ran into a bug", copy.source, exc_info=error)
+    text = f"a bug in the relay: {type(error).__name__}"
+    return Failure("bug", text, "please report it with the traceback in the log")

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
 from dregsy.errors import DregsyError
 from dregsy.executor import Executor
@@ -61,9 +63,8 @@ class Orchestrator:
             abort = group.create_task(_cancel_when(self._abort, work))
             await asyncio.wait([work])
             abort.cancel()
-        report = Report(
-            task, started, now(), tuple(run.outcomes), tuple(run.warnings), run.interrupted or work.cancelled()
-        )
+        interrupted = run.interrupted or work.cancelled()
+        report = Report(task, started, now(), tuple(run.outcomes), tuple(run.warnings), interrupted)
         self._emit(TaskFinished(report))
         return report
 
@@ -85,126 +86,149 @@ async def _cancel_when(event: asyncio.Event, work: asyncio.Task[None]) -> None:
     work.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """An image on its way; ``before`` says how it ended in the round before, for each target."""
+
+    copy: Copy
+    before: tuple[Outcome, ...] = ()
+
+    def given_up(self) -> tuple[Outcome, ...]:
+        """How it ends when there is no time left for it."""
+        return self.before or tuple(Outcome(self.copy, target, Status.CANCELLED) for target in self.copy.targets)
+
+
+_Items = AsyncGenerator[_Item, None]
+
+
 class _Run:
-    """The state of one run of one task."""
+    """The state of one run of one task.
+
+    Workers take one image after the other from a common source, which looks no further than they ask.
+    """
 
     def __init__(
         self, task: Task, plan: Plan, resolver: Resolver, executor: Executor, emit: Listener, stop: asyncio.Event
     ) -> None:
         self._task = task
-        self._plan = plan
+        self._workers = plan.parallel * _LOOKERS_PER_COPY
+        self._rounds_left = plan.retries
         self._resolver = resolver
         self._executor = executor
         self._emit = emit
         self._stop = stop
         self._copying = asyncio.Semaphore(plan.parallel)
-        self._round = 0
-        self._again: dict[Copy, list[int]] = {}
+        self._turn = asyncio.Lock()
+        self._is_through = False
+        self._again: deque[_Item] = deque()
         self.outcomes: list[Outcome] = []
         self.warnings: list[str] = []
         self.interrupted = False
 
     async def everything(self) -> None:
         """Work through all images, then again through those that failed but may succeed."""
-        await self._through(self._resolver.copies(self._task))
-        while self._again and not self._stop.is_set():
-            self._round += 1
-            again, self._again = self._again, {}
-            await self._through(_each([_only(copy, positions) for copy, positions in again.items()]))
+        again: deque[_Item] = deque()
+        try:
+            await self._through(self._look())
+            while self._again and not self._stop.is_set():
+                self._rounds_left -= 1
+                again, self._again = self._again, deque()
+                await self._through(_each(again))
+        finally:
+            for item in (*again, *self._again):
+                self._finish(item.given_up())
 
-    async def _through(self, items: AsyncIterator[Copy | Outcome | Warned]) -> None:
-        """Feed a bounded queue while workers take from it, so that copies start while tags are still listed."""
-        width = self._plan.parallel * _LOOKERS_PER_COPY
-        queue: asyncio.Queue[Copy | None] = asyncio.Queue(width)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(width):
-                group.create_task(self._worker(queue))
-            async for item in items:
-                if self._stop.is_set():
-                    self.interrupted = True
-                    break
-                await self._take(item, queue)
-            for _ in range(width):
-                await queue.put(None)
+    async def _look(self) -> _Items:
+        """Give all images that the task means; note what could not be found out."""
+        async with aclosing(self._resolver.copies(self._task)) as found:
+            async for one in found:
+                if isinstance(one, Copy):
+                    yield _Item(one)
+                elif isinstance(one, Outcome):
+                    self._finish([one])
+                else:
+                    self.warnings.append(one.message)
+                    self._emit(one)
 
-    async def _take(self, item: Copy | Outcome | Warned, queue: "asyncio.Queue[Copy | None]") -> None:
-        if isinstance(item, Copy):
-            await queue.put(item)
-        elif isinstance(item, Outcome):
-            self._finish(item)
-        else:
-            self.warnings.append(item.message)
-            self._emit(item)
+    async def _through(self, items: _Items) -> None:
+        self._is_through = False
+        async with aclosing(items), asyncio.TaskGroup() as group:
+            for _ in range(self._workers):
+                group.create_task(self._work(items))
 
-    async def _worker(self, queue: "asyncio.Queue[Copy | None]") -> None:
-        while (copy := await queue.get()) is not None:
-            decision = await self._decide(copy)
-            if decision is not None:
-                stale = self._sort_out(copy, decision)
-                if stale.targets:
-                    await self._move(copy, stale, decision)
+    async def _work(self, items: _Items) -> None:
+        while (item := await self._next(items)) is not None:
+            await self._handle(item)
 
-    async def _decide(self, copy: Copy) -> Decision | None:
+    async def _next(self, items: _Items) -> _Item | None:
+        """Return the next image; None when there is none, or no more is wanted."""
+        async with self._turn:
+            if self._stop.is_set():
+                self.interrupted = self.interrupted or not self._is_through
+                return None
+            item = await anext(items, None)
+            self._is_through = item is None
+            return item
+
+    async def _handle(self, item: _Item) -> None:
+        """See an image through: each target gets one outcome, or is put up for another round."""
+        left = dict(enumerate(item.given_up()))
+        again: dict[int, Outcome] = {}
+        try:
+            async with aclosing(self._outcomes(item.copy)) as outcomes:
+                async for position, outcome in outcomes:
+                    del left[position]
+                    if self._rounds_left and outcome.failure is not None and outcome.failure.retryable:
+                        again[position] = outcome
+                        self._emit(CopyRetried(outcome))
+                    else:
+                        self._finish([outcome])
+        finally:
+            self.interrupted = self.interrupted or bool(left)
+            self._finish(left.values())
+            if again:
+                self._again.append(_Item(_only(item.copy, list(again)), tuple(again.values())))
+
+    async def _outcomes(self, copy: Copy) -> AsyncGenerator[tuple[int, Outcome], None]:
+        """Give for each target its position and how it ended; nothing where there was no time for it."""
         if self._stop.is_set():
-            self._cancelled(copy)
-            return None
+            return
         try:
-            return await self._resolver.decide(self._task, copy)
+            decision = await self._resolver.decide(self._task, copy)
         except DregsyError as error:
-            for target in copy.targets:
-                self._settle(copy, Outcome(copy, target, Status.FAILED, failure=Failure.of(error)))
-            return None
-        except asyncio.CancelledError:
-            self._cancelled(copy)
-            raise
-
-    async def _move(self, asked: Copy, stale: Copy, decision: Decision) -> None:
-        """Have ``stale`` copied when its turn has come."""
-        try:
-            async with self._copying:
-                if self._stop.is_set():
-                    self._cancelled(stale)
-                    return
-                self._emit(CopyStarted(stale))
-                outcomes = await self._executor.run(self._task, stale)
-        except asyncio.CancelledError:
-            self._cancelled(stale)
-            raise
-        reasons = dict(zip(decision.copy.targets, decision.reasons, strict=True))
-        for outcome in outcomes:
-            reason = reasons[outcome.target] if outcome.target else None
-            self._settle(asked, replace(outcome, reason=reason if isinstance(reason, Reason) else None))
-
-    def _sort_out(self, copy: Copy, decision: Decision) -> Copy:
-        """Settle the targets that need nothing or cannot be asked; return the copy for the others."""
-        keep = []
+            for position, target in enumerate(copy.targets):
+                yield position, Outcome(copy, target, Status.FAILED, failure=Failure.of(error))
+            return
+        stale: dict[int, Reason] = {}
         for position, reason in enumerate(decision.reasons):
             target = decision.copy.targets[position]
             if isinstance(reason, Failure):
-                self._settle(copy, Outcome(decision.copy, target, Status.FAILED, failure=reason))
+                yield position, Outcome(decision.copy, target, Status.FAILED, failure=reason)
             elif reason is Reason.CURRENT:
-                self._settle(copy, Outcome(decision.copy, target, Status.CURRENT, reason=reason))
+                yield position, Outcome(decision.copy, target, Status.CURRENT, reason=reason)
             else:
-                keep.append(position)
-        return _only(decision.copy, keep)
+                stale[position] = reason
+        if stale:
+            for position, outcome in await self._copied(decision.copy, stale):
+                yield position, outcome
 
-    def _settle(self, asked: Copy, outcome: Outcome) -> None:
-        """Note how it ended for one target, or put it up for another round."""
-        failure = outcome.failure
-        if failure is None or not failure.retryable or self._round >= self._plan.retries or self._stop.is_set():
-            self._finish(outcome)
-            return
-        self._emit(CopyRetried(outcome))
-        names = [target.name for target in asked.targets]
-        self._again.setdefault(asked, []).append(names.index(outcome.target.name) if outcome.target else 0)
+    async def _copied(self, copy: Copy, stale: dict[int, Reason]) -> Iterable[tuple[int, Outcome]]:
+        """Have an image copied, when its turn has come, to those of its targets that lack it."""
+        async with self._copying:
+            if self._stop.is_set():
+                return ()
+            wanted = _only(copy, list(stale))
+            self._emit(CopyStarted(wanted))
+            outcomes = await self._executor.run(self._task, wanted)
+        return [
+            (position, replace(outcome, reason=reason))
+            for (position, reason), outcome in zip(stale.items(), outcomes, strict=True)
+        ]
 
-    def _finish(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-        self._emit(CopyFinished(outcome))
-
-    def _cancelled(self, copy: Copy) -> None:
-        for target in copy.targets:
-            self._finish(Outcome(copy, target, Status.CANCELLED))
+    def _finish(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            self.outcomes.append(outcome)
+            self._emit(CopyFinished(outcome))
 
 
 def _only(copy: Copy, positions: list[int]) -> Copy:
@@ -216,6 +240,6 @@ def _only(copy: Copy, positions: list[int]) -> Copy:
     )
 
 
-async def _each(copies: list[Copy]) -> AsyncIterator[Copy]:
-    for copy in copies:
-        yield copy
+async def _each(items: deque[_Item]) -> _Items:
+    while items:
+        yield items.popleft()

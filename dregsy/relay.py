@@ -91,12 +91,13 @@ def load(name: str) -> type[Relay]:
     known = installed()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        guess = f"did you mean {near[0]!r}?" if near else f"installed relays: {', '.join(known)}"
-        raise RelayUnavailable(f"there is no relay {name!r}", relay=name, hint=guess)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        hint = f"{guess}installed relays: {', '.join(known) or 'none'}"
+        raise RelayUnavailable(f"there is no relay {name!r}", relay=name, hint=hint)
     point = known[name]
     try:
         return cast("type[Relay]", point.load())
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         package = point.dist.name if point.dist else "the package it comes from"
         raise RelayUnavailable(
             f"relay {name!r} cannot be loaded: {error}",

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,7 @@ class Resolver:
         self._registries = registries
         self._listings = listings
 
-    async def copies(self, task: Task) -> AsyncIterator[Copy | Outcome | Warned]:
+    async def copies(self, task: Task) -> AsyncGenerator[Copy | Outcome | Warned, None]:
         """Give every image that the task's rules mean now, in the order of the rules.
 
         What cannot be found out is given as a failed Outcome, and does not stop the rest.
@@ -51,16 +51,18 @@ class Resolver:
         listed = await self._listings.repositories(task.source, task.listing)
         return tuple(name for name in listed if rule.source.matches(name))
 
-    async def _of_repository(self, task: Task, rule: Rule, name: str) -> AsyncIterator[Copy | Outcome | Warned]:
+    async def _of_repository(self, task: Task, rule: Rule, name: str) -> AsyncGenerator[Copy | Outcome | Warned, None]:
         try:
             source = _ref(task.source, name)
         except ValueError as error:
-            yield _failed(task, rule, Ref(task.source.host, name), ImageError(str(error), hint="mend 'from'"))
+            yield _failed(
+                task, rule, Ref(task.source.host, name), ImageError(str(error), hint=f"mend 'from' at {rule.where}")
+            )
             return
         try:
             targets = tuple(_ref(target, rule.rewrite.apply(name)) for target in task.targets)
         except ValueError as error:
-            hint = f"'to' makes this out of {name!r}; mend it"
+            hint = f"mend 'to' at {rule.where}: it makes this out of {name!r}"
             yield _failed(task, rule, source, ImageError(str(error), hint=hint))
             return
         try:
@@ -106,7 +108,10 @@ class Resolver:
         """The digest to copy; with it the manifest, where it is one image whose platform is still to be checked."""
         source = copy.source
         if copy.platforms:
-            manifest = await registry.get_manifest(source.repository, source.reference)
+            try:
+                manifest = await registry.get_manifest(source.repository, source.reference)
+            except NotFound:
+                raise _no_image(source) from None
             if not manifest.is_index:
                 return manifest.digest, manifest
             return _child(manifest, copy), None
@@ -114,7 +119,7 @@ class Resolver:
             return source.digest, None
         found = await registry.head_manifest(source.repository, source.reference)
         if found is None:
-            raise NotFound(f"there is no image {source}", hint="check name and tag; it may have been deleted")
+            raise _no_image(source)
         return found.digest, None
 
     async def _compare(self, endpoint: Endpoint, target: Ref, digest: Digest) -> Reason | Failure:
@@ -130,6 +135,10 @@ class Resolver:
 def _ref(endpoint: Endpoint, name: str) -> Ref:
     """The repository ``name`` at an endpoint; ValueError when that is not a legal one."""
     return Ref.of(endpoint.host, f"{endpoint.prefix}/{name}" if endpoint.prefix else name)
+
+
+def _no_image(source: Ref) -> NotFound:
+    return NotFound(f"there is no image {source}", hint="check name and tag; it may have been deleted")
 
 
 def _failed(task: Task, rule: Rule, source: Ref, error: DregsyError) -> Outcome:

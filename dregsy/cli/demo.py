@@ -80,19 +80,19 @@ async def fill(registry: "EmbeddedRegistry") -> None:
     busybox = image("busybox", layers=1, size=1_500_000, docker=True)
     await seed(registry, "library/busybox", busybox, "1.36", "latest")
     platforms = (AMD64, Platform("linux", "arm64", "v8"))
-    web = index(*(image(f"debian/web-{one}", platform=one, size=3_000_000) for one in platforms), attested=True)
+    web = index(*(image(f"debian/web-{one}", platform=one, size=12_000_000) for one in platforms), attested=True)
     await seed(registry, "team/web", web, "2.0")
     await seed(registry, "team/web", image("debian/web-old", size=500_000), "0.9-rc.1")
     await seed(registry, "team/web", artifact(web, text="sbom of web"), "sbom")
-    await seed(registry, "team/api", image("debian/api-1.0", layers=3, size=3_000_000), "1.0")
-    await seed(registry, "team/api", image("debian/api-1.1", layers=3, size=3_000_000), "1.1")
+    await seed(registry, "team/api", image("debian/api-1.0", layers=3, size=12_000_000), "1.0")
+    await seed(registry, "team/api", image("debian/api-1.1", layers=3, size=12_000_000), "1.1")
 
 
 async def change(registry: "EmbeddedRegistry") -> None:
     """Let one tag mean another image, which has its first layer in common with the others."""
     from dregsy.embedded.images import image, seed
 
-    await seed(registry, "team/api", image("debian/api-1.1-fixed", layers=3, size=3_000_000), "1.1")
+    await seed(registry, "team/api", image("debian/api-1.1-fixed", layers=3, size=12_000_000), "1.1")
 
 
 class Stage:

@@ -1,17 +1,20 @@
 """Brings blobs to targets: skips what is there, mounts what is near, and sends each blob once per registry."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from weakref import WeakValueDictionary
 
-from dregsy.errors import NotFound
+from dregsy.errors import DigestMismatch, RegistryError
 from dregsy.model.digest import Digest
 from dregsy.model.manifest import Descriptor
 from dregsy.registry.client import BlobStream, Registry
 from dregsy.registry.wire import Body
 from relays.native.source import Source
+
+MEMORY = 100_000
+"""Of how many blobs at most it is remembered where they are; a daemon may run for months."""
 
 
 class How(StrEnum):
@@ -38,19 +41,36 @@ class Blobs:
     ) -> How:
         """Make sure that ``repository`` at ``target`` has ``blob``; tells how. ``on_write`` counts bytes sent."""
         host = target.endpoint.api_host
-        homes = self._homes.setdefault((host, blob.digest), {})
         delivery = _Delivery(target, repository, blob, source, on_write)
         async with self._lock(host, blob.digest, repository):
+            homes = self._known(host, blob.digest)
             if repository in homes:
                 return How.SKIPPED
-            async with self._lock(host, blob.digest):
-                if not homes:
-                    how = await delivery.first()
-                    homes[repository] = None
-                    return how
-            how = await delivery.near(homes)
+            how = None
+            while how is None:
+                async with self._lock(host, blob.digest):
+                    if not homes:
+                        how = await delivery.first()
+                        homes[repository] = None
+                        return how
+                    home = next(reversed(homes))
+                how = await delivery.near(home)
+                if how is None:
+                    homes.pop(home, None)
             homes[repository] = None
             return how
+
+    def forget(self, target: Registry, blobs: Iterable[Descriptor]) -> None:
+        """Take it that nothing is known about ``blobs`` at ``target``: they were deleted, or mounted in name only."""
+        for blob in blobs:
+            self._homes.get((target.endpoint.api_host, blob.digest), {}).clear()
+
+    def _known(self, host: str, digest: Digest) -> dict[str, None]:
+        """Return the repositories that have a blob; what was learned first is forgotten first."""
+        homes = self._homes.setdefault((host, digest), {})
+        if len(self._homes) > MEMORY:
+            del self._homes[next(iter(self._homes))]
+        return homes
 
     def _lock(self, *key: object) -> asyncio.Lock:
         lock = self._locks.get(key)
@@ -84,26 +104,34 @@ class _Delivery:
         await self._send(location, self._source.blob(self._blob))
         return How.MOVED
 
-    async def near(self, homes: dict[str, None]) -> How:
-        """Bring a blob that other repositories of this registry have; the source is asked last.
+    async def near(self, home: str) -> How | None:
+        """Bring a blob that ``home``, another repository of this registry, has; None when it has it no more.
 
         Where the registry refuses to mount, the bytes come from the registry itself: they were
         read from the source once already, and its quota is not touched again.
         """
-        home = next(reversed(homes))
         location = await self._mount(home)
         if location is None:
             return How.MOUNTED
         try:
             await self._send(location, self._target.read_blob(home, self._blob))
-        except NotFound:
-            homes.pop(home, None)
-            location = await self._target.begin_upload(self._repository)
-            await self._send(location, self._source.blob(self._blob))
+        except RegistryError as error:
+            if error.retryable and not isinstance(error, DigestMismatch):
+                raise
+            return None
         return How.MOVED
 
     async def _mount(self, origin: str) -> str | None:
-        return await self._target.mount_blob(self._repository, self._blob.digest, origin)
+        """Ask for a mount; None when it is done, else where to send the bytes.
+
+        A registry may refuse the whole request because of ``origin``, to which this login has no right.
+        """
+        try:
+            return await self._target.mount_blob(self._repository, self._blob.digest, origin)
+        except RegistryError as error:
+            if error.retryable:
+                raise
+            return await self._target.begin_upload(self._repository)
 
     async def _send(self, location: str, opened: AbstractAsyncContextManager[BlobStream]) -> None:
         async with self._target.uploading(), opened as stream:

@@ -1,10 +1,11 @@
 """Brings the graph of one image to one target: blobs and children before what names them, the tag last."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
-from dregsy.errors import DregsyError, ImageError
+from dregsy.errors import DregsyError, ImageError, RegistryError
 from dregsy.model.digest import Digest
 from dregsy.model.manifest import MANIFEST_TYPES, Descriptor, Manifest
 from dregsy.model.ref import Ref
@@ -15,6 +16,9 @@ from relays.native.source import Source
 
 DEPTH_LIMIT = 8
 """Indexes within indexes beyond this are no image but an attack."""
+
+_BLOB_LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
+"""What a registry answers to a manifest whose blobs it does not have (OCI distribution spec, Error Codes)."""
 
 
 class Graph:
@@ -40,12 +44,13 @@ class Graph:
         self._on_blob = on_blob
         self._how = dict.fromkeys(How, 0)
         self._written = 0
+        self._there: set[Digest] = set()
+        self._locks: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def bring(self, digest: Digest) -> Moved:
         """Copy the image ``digest`` and everything below it, then write the target's tag."""
         root = await self._source.manifest(digest)
-        await self._below(root, DEPTH_LIMIT)
-        await self._target.put_manifest(self._ref.repository, self._ref.tag or str(digest), root)
+        await self._store(root, self._ref.tag or str(digest), 0)
         return Moved(
             digest=digest,
             bytes_written=self._written,
@@ -54,25 +59,45 @@ class Graph:
             blobs_skipped=self._how[How.SKIPPED],
         )
 
+    async def _store(self, manifest: Manifest, reference: str, depth: int) -> None:
+        """Bring all that ``manifest`` names, then the manifest itself.
+
+        Once more where the registry lacks blobs of which this run believed that they are there.
+        """
+        await self._below(manifest, depth)
+        repository = self._ref.repository
+        try:
+            await self._target.put_manifest(repository, reference, manifest)
+        except RegistryError as error:
+            if _BLOB_LOST.isdisjoint(error.codes):
+                raise
+            self._blobs.forget(self._target, manifest.blobs)
+            await self._below(manifest, depth)
+            await self._target.put_manifest(repository, reference, manifest)
+
     async def _below(self, manifest: Manifest, depth: int) -> None:
-        if depth == 0:
+        if depth > DEPTH_LIMIT:
             raise ImageError(f"{manifest.digest} lies below more than {DEPTH_LIMIT} indexes")
-        children = [child for child in manifest.children if _is_manifest(child)]
-        blobs = [blob for blob in (*manifest.blobs, *manifest.children) if blob not in children and not blob.is_foreign]
+        children = dict.fromkeys(child.digest for child in manifest.children if _is_manifest(child))
+        others = {child.digest: child for child in manifest.children if not _is_manifest(child)}
         await together(
             [
-                *(self._child(child, depth - 1) for child in children),
-                *(self._blob(blob) for blob in blobs),
+                *(partial(self._child, child, depth + 1) for child in children),
+                *(partial(self._blob, blob) for blob in (*manifest.blobs, *others.values()) if not blob.is_foreign),
             ]
         )
 
-    async def _child(self, child: Descriptor, depth: int) -> None:
-        """Bring one entry of an index; what the target has already, it has with all its parts."""
-        if await self._target.head_manifest(self._ref.repository, str(child.digest)) is not None:
-            return
-        manifest = await self._source.manifest(child.digest)
-        await self._below(manifest, depth)
-        await self._target.put_manifest(self._ref.repository, str(child.digest), manifest)
+    async def _child(self, digest: Digest, depth: int) -> None:
+        """Bring one entry of an index; what the target has already, it has with all its parts.
+
+        Each is looked at once, however many indexes of the image list it.
+        """
+        async with self._locks[digest]:
+            if digest in self._there:
+                return
+            if await self._target.head_manifest(self._ref.repository, str(digest)) is None:
+                await self._store(await self._source.manifest(digest), str(digest), depth)
+            self._there.add(digest)
 
     async def _blob(self, blob: Descriptor) -> None:
         how = await self._blobs.ensure(self._target, self._ref.repository, blob, self._source, self._count)
@@ -89,17 +114,23 @@ def _is_manifest(entry: Descriptor) -> bool:
     return not entry.media_type or entry.media_type in MANIFEST_TYPES
 
 
-async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all of ``work`` at once; the first error cancels the rest and is raised as itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for one in work:
-                group.create_task(one)
-    except BaseExceptionGroup as errors:
-        raise first(errors) from None
+async def together(work: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Do all of ``work`` at once; the first error cancels the rest and is raised as itself.
 
+    Errors stay out of the group, so that one which comes up while this is being cancelled does not
+    take the place of the cancellation.
+    """
+    failures: list[DregsyError] = []
 
-def first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that matters most in a group: a bug before a refusal, since it must not be hidden."""
-    leaves = [first(error) if isinstance(error, BaseExceptionGroup) else error for error in errors.exceptions]
-    return next((leaf for leaf in leaves if not isinstance(leaf, DregsyError)), leaves[0])
+    async def guarded(one: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await one()
+        except DregsyError as error:
+            failures.append(error)
+            for other in tasks:
+                other.cancel()
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(guarded(one)) for one in work]
+    if failures:
+        raise failures[0]

@@ -18,7 +18,7 @@ from dregsy.model.report import CopyProgress, Moved
 from dregsy.relay import Feature, Toolbox
 from relays.native.blobs import Blobs
 from relays.native.graph import Graph
-from relays.native.source import Source
+from relays.native.source import Shared, Source
 
 
 class Settings(BaseModel):
@@ -38,6 +38,7 @@ class NativeRelay:
     def __init__(self, settings: BaseModel, toolbox: Toolbox) -> None:  # noqa: ARG002 - certs-dir is in the endpoints
         self._toolbox = toolbox
         self._blobs = Blobs()
+        self._shared: Shared = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -52,7 +53,8 @@ class NativeRelay:
         assert copy.source.digest is not None
         meter = _Meter(copy, self._toolbox)
         registry = self._toolbox.registries.at(source)
-        reading = Source(registry, copy.source.repository, len(targets), self._toolbox.scratch, meter.read)
+        scratch = self._toolbox.scratch
+        reading = Source(registry, copy.source.repository, len(targets), scratch, meter.read, self._shared)
         async with reading, asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._bring(copy.source.digest, reading, endpoint, ref, meter))

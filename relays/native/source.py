@@ -10,29 +10,41 @@ from typing import Self
 
 from dregsy.errors import DregsyError
 from dregsy.model.digest import Digest
+from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import UNKNOWN_SIZE, Descriptor, Manifest
 from dregsy.registry.client import BlobStream, Registry
-from relays.native.spool import Spool
+from relays.native.spool import Spool, SpoolFile
+
+Shared = dict[tuple[Endpoint, Digest, int], Spool]
+"""The spools of all copies that are under way, by where they come from: one copy may read another's."""
 
 
 class Source:
     """Reads the image of one Copy; ``readers`` is how many targets it has.
 
     With one target, blobs stream straight through. With several, each blob is read once into a
-    spool that all targets take from. ``on_read`` is told the bytes as they come from the registry.
+    spool that all targets take from, those of other copies as well. ``on_read`` is told the bytes
+    as they come from the registry.
     """
 
     def __init__(
-        self, registry: Registry, repository: str, readers: int, scratch: Path, on_read: Callable[[int], None]
+        self,
+        registry: Registry,
+        repository: str,
+        readers: int,
+        scratch: Path,
+        on_read: Callable[[int], None],
+        shared: Shared,
     ) -> None:
         self.registry = registry
         self.repository = repository
         self._readers = readers
         self._scratch = scratch
         self._on_read = on_read
+        self._shared = shared
         self._manifests: dict[Digest, Manifest] = {}
         self._locks: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._spools: dict[Digest, tuple[Spool, asyncio.Future[int]]] = {}
+        self._file: SpoolFile | None = None
         self._filling: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
         self._group: asyncio.TaskGroup | None = None
@@ -45,12 +57,19 @@ class Source:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for filling in self._filling:
-            filling.cancel()  # no target is left that wants these bytes
+            filling.cancel()  # no target of this copy is left that wants these bytes
         try:
             await self._stack.__aexit__(kind, error, trace)
         finally:
-            for spool, _ in self._spools.values():
-                spool.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Let go of the spools; those that another copy reads stay until it has done so."""
+        if self._file is None:
+            return
+        for key in [key for key, spool in self._shared.items() if spool.file is self._file]:
+            del self._shared[key]
+        self._file.__exit__(None, None, None)
 
     async def manifest(self, digest: Digest) -> Manifest:
         """Fetch a manifest, or return it where it was fetched before."""
@@ -62,34 +81,55 @@ class Source:
     @asynccontextmanager
     async def blob(self, blob: Descriptor) -> AsyncIterator[BlobStream]:
         """Open a blob; its last bytes come only once digest and size were found right."""
-        if self._readers == 1:
+        is_known = blob.size != UNKNOWN_SIZE
+        if self._readers == 1 and is_known:
             async with self.registry.read_blob(self.repository, blob) as stream:
                 yield BlobStream(stream.size, self._counted(stream.chunks))
             return
-        spool, size = self._spooled(blob)
-        yield BlobStream(await asyncio.shield(size), spool.read())
+        spool = self._spool(blob)
+        with spool.file:
+            size = blob.size if is_known else await spool.whole()
+            yield BlobStream(size, self._taken(blob, spool))
 
-    def _spooled(self, blob: Descriptor) -> tuple[Spool, asyncio.Future[int]]:
-        if blob.digest not in self._spools:
-            assert self._group is not None
-            entry = Spool(self._scratch), asyncio.get_running_loop().create_future()
-            self._spools[blob.digest] = entry
-            self._filling.append(self._group.create_task(self._fill(blob, *entry)))
-        return self._spools[blob.digest]
+    def _spool(self, blob: Descriptor) -> Spool:
+        """Return the spool into which the blob is being read, by this copy or another, or begin one."""
+        spool = self._shared.get(self._key(blob))
+        return spool if spool is not None and spool.error is None else self._begin(blob)
 
-    async def _fill(self, blob: Descriptor, spool: Spool, size: asyncio.Future[int]) -> None:
-        if blob.size != UNKNOWN_SIZE:
-            size.set_result(blob.size)
-        try:
+    def _begin(self, blob: Descriptor) -> Spool:
+        assert self._group is not None
+        if self._file is None:
+            self._file = SpoolFile(self._scratch).__enter__()
+        spool = self._shared[self._key(blob)] = Spool(self._file)
+        self._filling.append(self._group.create_task(self._fill(blob, spool)))
+        return spool
+
+    def _key(self, blob: Descriptor) -> tuple[Endpoint, Digest, int]:
+        return self.registry.endpoint, blob.digest, blob.size
+
+    async def _fill(self, blob: Descriptor, spool: Spool) -> None:
+        with spool.filling():
             async with self.registry.read_blob(self.repository, blob) as stream:
-                if not size.done():
-                    size.set_result(stream.size)
-                await spool.fill(self._counted(stream.chunks))
-        except DregsyError as error:
-            spool.fail(error)
-            if not size.done():
-                size.set_exception(error)
-                size.exception()  # where nobody waits for the size, the spool still tells the error
+                async for chunk in self._counted(stream.chunks):
+                    spool.append(chunk)
+
+    async def _taken(self, blob: Descriptor, spool: Spool) -> AsyncIterator[bytes]:
+        """Give what is in a spool; where another copy's came to nothing, read the blob ourselves.
+
+        Once bytes were given it is too late for that: they were not checked as a whole.
+        """
+        has_begun = False
+        try:
+            async for chunk in spool.read():
+                has_begun = True
+                yield chunk
+        except DregsyError:
+            if has_begun or spool.file is self._file:
+                raise
+        else:
+            return
+        async for chunk in self._begin(blob).read():
+            yield chunk
 
     async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:

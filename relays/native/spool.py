@@ -1,84 +1,128 @@
-"""One read of a blob that several targets take at their own pace."""
+"""One read of a blob that several uploads take at their own pace."""
 
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from dregsy.errors import DregsyError, RelayError
 
-_CHUNK = 2**20
+
+class SpoolFile:
+    """An unnamed file that holds all spools of a copy: it goes with the process, however that ends.
+
+    ``with`` keeps it open; it is closed when the last of those that do so lets go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by __exit__
+        except OSError as error:
+            raise _no_room(error) from error
+        self._end = 0
+        self._holders = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the bytes can still be read."""
+        return not self._file.closed
+
+    def __enter__(self) -> Self:
+        self._holders += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._holders -= 1
+        if not self._holders:
+            self._file.close()
+
+    def append(self, chunk: bytes) -> int:
+        """Write ``chunk`` at the end and return where it begins; RelayError when there is no room for it."""
+        start, done = self._end, 0
+        self._end += len(chunk)  # what did not fit is not used again
+        try:
+            while done < len(chunk):
+                done += os.pwrite(self._file.fileno(), memoryview(chunk)[done:], start + done)
+        except OSError as error:
+            raise _no_room(error) from error
+        return start
+
+    def read(self, start: int, length: int) -> bytes:
+        """Return ``length`` bytes that were appended at ``start``."""
+        return os.pread(self._file.fileno(), length, start)
 
 
 class Spool:
     """Bytes that arrive once and are read many times, also while they still arrive.
 
-    They are kept in an unnamed file, so that a slow reader holds up nobody and memory stays flat;
-    the file goes with the process, however that ends.
+    A slow reader holds up nobody, and memory stays flat. ``error`` is set when the bytes do not come
+    to a good end: readers get it after the bytes before it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close()
-        self._written = 0
-        self._done = False
-        self._error: DregsyError | None = None
-        self._changed = asyncio.Condition()
+    def __init__(self, file: SpoolFile) -> None:
+        self.file = file
+        self.size = 0
+        self.error: DregsyError | None = None
+        self._is_whole = False
+        self._extents: list[tuple[int, int]] = []
+        self._changed = asyncio.Event()
 
-    def close(self) -> None:
-        """Drop the bytes."""
-        self._file.close()
-
-    async def fill(self, chunks: AsyncIterator[bytes]) -> None:
-        """Take all of ``chunks``; an error of theirs is what every reader gets after the bytes before it."""
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Call ``append`` within this. However it ends, the readers learn of it: none waits for ever."""
         try:
-            async for chunk in chunks:
-                self._write(chunk)
-                await self._notify()
-            self._done = True
+            yield
+            self._is_whole = True
         except DregsyError as error:
-            self._error = error
+            self.error = error
         finally:
-            await self._notify()
+            if not self._is_whole and self.error is None:
+                self.error = RelayError("the read that this copy shared was given up", relay="native", retryable=True)
+            self._wake()
 
-    def fail(self, error: DregsyError) -> None:
-        """Say that no bytes will come, and why."""
-        self._error = error
+    def append(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self._extents.append((self.file.append(chunk), len(chunk)))
+        self.size += len(chunk)
+        self._wake()
 
-    def _write(self, chunk: bytes) -> None:
-        rest = memoryview(chunk)
-        try:
-            while rest:
-                written = os.pwrite(self._file.fileno(), rest, self._written)
-                self._written += written
-                rest = rest[written:]
-        except OSError as error:
-            raise RelayError(
-                f"cannot keep a layer in the scratch folder: {error.strerror}",
-                relay="native",
-                hint="it needs room for the largest image that goes to several targets: set 'state' or TMPDIR",
-            ) from error
-
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+    async def whole(self) -> int:
+        """Wait until all bytes are here and return how many; raises what kept them from coming."""
+        while not self._is_whole:
+            if self.error is not None:
+                raise self.error
+            await self._changed.wait()
+        return self.size
 
     async def read(self) -> AsyncIterator[bytes]:
-        """Give all bytes from the first; raises what the source raised."""
-        position = 0
+        """Give all bytes from the first; raises what kept the rest from coming."""
+        taken = 0
         while True:
-            if position < self._written:
-                chunk = os.pread(self._file.fileno(), _CHUNK, position)
-                position += len(chunk)
-                yield chunk
-            elif self._error is not None:
-                raise self._error
-            elif self._done:
+            if taken < len(self._extents):
+                yield self.file.read(*self._extents[taken])
+                taken += 1
+            elif self.error is not None:
+                raise self.error
+            elif self._is_whole:
                 return
             else:
-                await self._more_than(position)
+                await self._changed.wait()
 
-    async def _more_than(self, position: int) -> None:
-        """Wait until there are bytes behind ``position``, or will never be."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._written > position or self._done or self._error is not None)
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _no_room(error: OSError) -> RelayError:
+    return RelayError(
+        f"cannot keep a layer in the scratch folder: {error.strerror}",
+        relay="native",
+        retryable=True,
+        hint="it needs room for the largest images that go to several targets: set 'state' or TMPDIR",
+    )

@@ -1,0 +1,178 @@
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from dregsy.errors import DregsyError, NotFound, RateLimited, Unreachable
+from dregsy.executor import LocalExecutor
+from dregsy.model.digest import Digest
+from dregsy.model.endpoint import Endpoint
+from dregsy.model.plan import Copy, Task
+from dregsy.model.ref import Ref
+from dregsy.model.report import Failure, Moved, Status
+from dregsy.relay import Toolbox
+from relays.native.relay import NativeRelay, Settings
+from tests.testbed.copying import Workshop, task
+
+DIGEST = Digest.of(b"image")
+MOVED = Moved(DIGEST, bytes_written=7)
+TASK = task("a.example", ("b.example", "c.example"))
+COPY = Copy(
+    "test",
+    Ref("a.example", "app", "v1", DIGEST),
+    (Ref("c.example", "app", "v1"), Ref("b.example", "app", "v1")),
+    (1, 0),
+)
+Deed = Callable[[], Awaitable[Sequence[Moved | DregsyError]]]
+
+
+class GuestRelay(NativeRelay):
+    """A relay that someone else wrote: it does what it was told to do, whatever that is."""
+
+    def __init__(self, toolbox: Toolbox, deed: Deed) -> None:
+        super().__init__(Settings(), toolbox)
+        self.asked: list[tuple[Copy, Endpoint, Sequence[Endpoint]]] = []
+        self._deed = deed
+
+    async def copy(self, copy: Copy, source: Endpoint, targets: Sequence[Endpoint]) -> Sequence[Moved | DregsyError]:
+        """Note what was asked for, then do as told."""
+        self.asked.append((copy, source, targets))
+        return await self._deed()
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Callable[[Deed], GuestRelay]:
+    """Make relays of someone else's."""
+    toolbox = Workshop(tmp_path).toolbox
+    return lambda deed: GuestRelay(toolbox, deed)
+
+
+async def outcomes(relay: GuestRelay) -> list[tuple[Status, Moved | Failure | None]]:
+    """Carry out the copy, and tell how it ended for each of its targets."""
+    results = await LocalExecutor(relay, iter([10.0, 12.5]).__next__).run(TASK, COPY)
+    assert [one.target for one in results] == list(COPY.targets)
+    assert {one.seconds for one in results} == {2.5}
+    return [(one.status, one.moved or one.failure) for one in results]
+
+
+async def test_results(guest: Callable[[Deed], GuestRelay]) -> None:
+    """Each target has an outcome of its own, and the relay is told the registries in the order of the targets."""
+
+    async def half() -> Sequence[Moved | DregsyError]:
+        return [Unreachable("no answer", retryable=True, hint="wait"), MOVED]
+
+    relay = guest(half)
+    assert await outcomes(relay) == [
+        (Status.FAILED, Failure("unreachable", "no answer", "wait", retryable=True)),
+        (Status.COPIED, MOVED),
+    ]
+    assert relay.asked == [(COPY, TASK.source, [Endpoint("c.example"), Endpoint("b.example")])]
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (NotFound("not there"), Failure("not-found", "not there")),
+        (
+            ExceptionGroup("g", [RateLimited("slow down", retryable=True)]),
+            Failure("rate-limited", "slow down", "", True),
+        ),
+    ],
+)
+async def test_one_reason_for_all(
+    error: Exception, failure: Failure, guest: Callable[[Deed], GuestRelay], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error that the relay raises, even in a group, is the reason for all targets; it is no bug."""
+
+    async def fails() -> Sequence[Moved | DregsyError]:
+        raise error
+
+    assert await outcomes(guest(fails)) == [(Status.FAILED, failure)] * 2
+    assert caplog.records == []
+
+
+async def broken() -> Sequence[Moved | DregsyError]:
+    """Have a bug."""
+    raise ZeroDivisionError
+
+
+async def grouped() -> Sequence[Moved | DregsyError]:
+    """Have a bug among refusals."""
+    raise ExceptionGroup("all", [NotFound("not there"), ExceptionGroup("some", [ZeroDivisionError()])])
+
+
+async def too_few() -> Sequence[Moved | DregsyError]:
+    """Forget a target."""
+    return [MOVED]
+
+
+async def nonsense() -> Sequence[Moved | DregsyError]:
+    """Return what is no result."""
+    return [None, None]  # type: ignore[list-item]  # the author of a relay need not use mypy
+
+
+async def nothing() -> Sequence[Moved | DregsyError]:
+    """Forget to return anything."""
+    return None  # type: ignore[return-value]  # as above
+
+
+async def cancels_itself() -> Sequence[Moved | DregsyError]:
+    """Let a cancellation out that nobody asked for."""
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(
+    ("deed", "name"),
+    [
+        (broken, "ZeroDivisionError"),
+        (grouped, "ZeroDivisionError"),
+        (too_few, "AssertionError"),
+        (nonsense, "AttributeError"),
+        (nothing, "TypeError"),
+        (cancels_itself, "CancelledError"),
+    ],
+)
+async def test_bug(
+    deed: Deed, name: str, guest: Callable[[Deed], GuestRelay], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug in a relay is a failure of kind bug for each target, and its traceback is in the log; no crash."""
+    results = await outcomes(guest(deed))
+    failure = Failure("bug", f"a bug in the relay: {name}", "please report it with the traceback in the log")
+    assert results == [(Status.FAILED, failure)] * 2
+    assert {(one.levelno, bool(one.exc_info)) for one in caplog.records} == {(logging.ERROR, True)}
+
+
+async def stubborn() -> Sequence[Moved | DregsyError]:
+    """Swallow the cancellation."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    return [MOVED, MOVED]
+
+
+async def complaining() -> Sequence[Moved | DregsyError]:
+    """Answer the cancellation with an error."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        raise NotFound("too late")
+
+
+@pytest.mark.parametrize("deed", [stubborn, complaining])
+async def test_cancellation(deed: Deed, guest: Callable[[Deed], GuestRelay]) -> None:
+    """A cancellation passes, whatever the relay makes of it."""
+    relay = guest(deed)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(LocalExecutor(relay).run(TASK, COPY))
+        while not relay.asked:
+            await asyncio.sleep(0)
+        running.cancel()
+    assert running.cancelled()
+
+
+def test_task_fixture() -> None:
+    """The copy of these tests belongs to the task of these tests."""
+    assert isinstance(TASK, Task)
+    assert [TASK.targets[to].host for to in COPY.to] == [target.host for target in COPY.targets]

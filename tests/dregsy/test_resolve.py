@@ -1,0 +1,271 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dregsy.embedded import images
+from dregsy.embedded.server import EmbeddedRegistry
+from dregsy.errors import DregsyError, ImageError, NotFound
+from dregsy.model.endpoint import Endpoint
+from dregsy.model.plan import Copy, Once, Task
+from dregsy.model.platform import Platform
+from dregsy.model.report import Failure, Outcome, Reason, Status, Warned
+from tests.testbed.copying import Workshop, rule, task
+from tests.testbed.proxy import Fault, RecordingProxy
+
+Pair = tuple[EmbeddedRegistry, EmbeddedRegistry]
+IMAGE = images.image("x")
+PLATFORMS = [Platform.parse(one) for one in ("linux/amd64", "linux/arm/v6", "linux/arm64", "windows/amd64")]
+INDEX = images.index(*(images.image(f"multi/{one}", platform=one) for one in PLATFORMS), attested=True)
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Workshop]:
+    """A resolver with its registry clients."""
+    async with Workshop(tmp_path) as workshop:
+        yield workshop
+
+
+async def found(shop: Workshop, of: Task) -> list[Copy | Outcome | Warned]:
+    """List what a task means."""
+    return [one async for one in shop.resolver.copies(of)]
+
+
+async def named(shop: Workshop, of: Task) -> dict[str, list[str]]:
+    """List which image goes where, without hosts; expects nothing but copies."""
+    copies = [one for one in await found(shop, of) if isinstance(one, Copy)]
+    hosts = [of.source.host, *(target.host for target in of.targets)]
+
+    def short(text: str) -> str:
+        return next(text.removeprefix(f"{host}/") for host in hosts if text.startswith(host))
+
+    return {short(str(one.source)): [short(str(target)) for target in one.targets] for one in copies}
+
+
+async def test_mappings(shop: Workshop, embedded_pair: Pair) -> None:
+    """Fixed and selected repositories, with all kinds of tags, become copies with the right names at the targets."""
+    a, b = embedded_pair
+    for name in ("lib/one", "lib/two", "other"):
+        await images.seed(a, name, IMAGE, "v1", "v2", "latest")
+    digest = IMAGE.digest
+    of = task(
+        a.host,
+        (b.host, b.host),
+        rule("other", "renamed", tags=("regex:v.*",)),
+        rule("regex:lib/.*", "mirror", tags=("latest",)),
+        rule("/other", tags=(f"kept@{digest}", str(digest))),
+        rule("lib/one", "regex:^/lib/(.*),/team/$1", tags=("v1",)),
+    )
+    assert await named(shop, of) == {
+        "other:v1": ["renamed:v1"] * 2,
+        "other:v2": ["renamed:v2"] * 2,
+        "lib/one:latest": ["mirror/lib/one:latest"] * 2,
+        "lib/two:latest": ["mirror/lib/two:latest"] * 2,
+        f"other:kept@{digest}": ["other:kept"] * 2,
+        f"other@{digest}": [f"other@{digest}"] * 2,
+        "lib/one:v1": ["team/one:v1"] * 2,
+    }
+
+
+async def test_verbatim_tags_list_nothing(shop: Workshop, embedded_pair: Pair) -> None:
+    """Where all tags are named, nothing is asked at all."""
+    a, b = embedded_pair
+    assert await named(shop, task(a.host, (b.host,), rule("app", tags=("v1",)))) == {"app:v1": ["app:v1"]}
+    assert a.requests == b.requests == []
+
+
+async def test_prefixes(shop: Workshop, embedded_pair: Pair) -> None:
+    """A path behind the registry's name belongs in front of every repository, at either end."""
+    a, b = embedded_pair
+    await images.seed(a, "below/app", IMAGE, "v1")
+    await images.seed(a, "beside", IMAGE, "v1")
+    of = Task("t", Once(), Endpoint(a.host, "below"), (Endpoint(b.host, "team/x"),), (rule("regex:.*", "to"),))
+    assert await named(shop, of) == {"below/app:v1": ["team/x/to/app:v1"]}
+
+
+async def test_nothing_selected(shop: Workshop, embedded_pair: Pair) -> None:
+    """A mapping that means no repository or no tag is no failure, but a warning that names its line."""
+    a, b = embedded_pair
+    await images.seed(a, "app", IMAGE, "v1", "v2")
+    of = task(
+        a.host,
+        (b.host,),
+        rule("regex:nope", where="f:7"),
+        rule("app", tags=("regex:x.*", "keep: latest 1"), where="f:9"),
+    )
+    assert await found(shop, of) == [
+        Warned("test", f"f:7: 'from' matches no repository of {a.host}"),
+        Warned("test", f"f:9: 'tags' selects none of the 2 tags of {a.host}/app"),
+    ]
+
+
+async def test_illegal_names(shop: Workshop, embedded_pair: Pair) -> None:
+    """An illegal name fails only its own mapping, and says which line to mend."""
+    a, b = embedded_pair
+    for name in ("app", "lib"):
+        await images.seed(a, name, IMAGE, "v1")
+    of = task(
+        a.host,
+        (b.host,),
+        rule("app", "Not Legal", where="f:3"),
+        rule("APP", where="f:4"),
+        rule("regex:app|lib", "regex:^/a,/A", where="f:5"),
+    )
+    items = await found(shop, of)
+    failures = [one.failure for one in items if isinstance(one, Outcome) and one.failure]
+    assert [one.kind for one in failures] == ["image"] * 3
+    assert [one.hint for one in failures] == [
+        "mend 'to' at f:3: it makes this out of 'app'",
+        "mend 'from' at f:4",
+        "mend 'to' at f:5: it makes this out of 'app'",
+    ]
+    assert "not a legal repository name: 'Not Legal'" in failures[0].message
+    assert [str(one.source) for one in items if isinstance(one, Copy)] == [f"{a.host}/lib:v1"]
+
+
+async def test_listing_fails(shop: Workshop, embedded_pair: Pair) -> None:
+    """A repository whose tags cannot be listed, or a catalog that is refused, does not stop the other mappings."""
+    a, b = embedded_pair
+    await images.seed(a, "app", IMAGE, "v1")
+    with RecordingProxy(a.host, Fault(path="_catalog", status=403, times=-1)) as proxy:
+        items = await found(shop, task(proxy.host, (b.host,), rule("gone"), rule("regex:.*"), rule("app")))
+    failed = [one for one in items if isinstance(one, Outcome)]
+    assert [(one.target, one.status, one.failure.kind if one.failure else "") for one in failed] == [
+        (None, Status.FAILED, "not-found"),
+        (None, Status.FAILED, "unauthorized"),
+    ]
+    assert [str(one.source) for one in items if isinstance(one, Copy)] == [f"{proxy.host}/app:v1"]
+
+
+async def decided(shop: Workshop, of: Task) -> tuple[Copy, tuple[Reason | Failure, ...]]:
+    """Decide about the one copy of a task."""
+    (copy,) = await found(shop, of)
+    assert isinstance(copy, Copy)
+    decision = await shop.resolver.decide(of, copy)
+    return decision.copy, decision.reasons
+
+
+async def test_reasons(shop: Workshop, embedded_pair: Pair) -> None:
+    """Each target is compared by itself; one that cannot be asked does not keep the others from being served."""
+    a, b = embedded_pair
+    await images.seed(a, "app", IMAGE, "v1")
+    for name, image in (("same", IMAGE), ("other", INDEX)):
+        await images.seed(b, f"{name}/app", image, "v1")
+    targets = tuple(Endpoint(b.host, prefix) for prefix in ("same", "other", "none"))
+    of = Task("t", Once(), Endpoint(a.host), (*targets, Endpoint("127.0.0.1:1")), (rule("app", tags=("v1",)),))
+    copy, reasons = await decided(shop, of)
+    assert copy.source.digest == IMAGE.digest
+    assert reasons[:3] == (Reason.CURRENT, Reason.CHANGED, Reason.MISSING)
+    assert isinstance(reasons[3], Failure)
+    assert reasons[3].kind == "unreachable"
+
+
+async def test_unchanged_tag(shop: Workshop, embedded_pair: Pair) -> None:
+    """An unchanged tag costs exactly one HEAD at the source and one at the target, and no GET."""
+    a, b = embedded_pair
+    for registry in embedded_pair:
+        await images.seed(registry, "app", INDEX, "v1")
+        await shop.registries.at(Endpoint(registry.host)).ping()
+        registry.log.clear()
+    _, reasons = await decided(shop, task(a.host, (b.host,), rule("app", tags=("v1",))))
+    assert reasons == (Reason.CURRENT,)
+    for registry in embedded_pair:
+        assert [(one.method, one.path) for one in registry.requests] == [("HEAD", "/v2/app/manifests/v1")]
+
+
+async def test_known_digest(shop: Workshop, embedded_pair: Pair) -> None:
+    """Where the mapping tells the digest, only the target is asked; a target without tag is asked for the digest."""
+    a, b = embedded_pair
+    copy, reasons = await decided(shop, task(a.host, (b.host,), rule("app", tags=(str(IMAGE.digest),))))
+    assert (str(copy.targets[0]), reasons) == (f"{b.host}/app@{IMAGE.digest}", (Reason.MISSING,))
+    await images.seed(b, "app", IMAGE)
+    assert (await decided(shop, task(a.host, (b.host,), rule("app", tags=(str(IMAGE.digest),)))))[1] == (
+        Reason.CURRENT,
+    )
+    copy, reasons = await decided(shop, task(a.host, (b.host,), rule("app", tags=(f"v1@{IMAGE.digest}",))))
+    assert (str(copy.targets[0]), copy.source.digest, reasons) == (f"{b.host}/app:v1", IMAGE.digest, (Reason.MISSING,))
+    assert a.requests == []
+
+
+@pytest.mark.parametrize("platform", ["", "linux/amd64"])
+async def test_no_such_tag(platform: str, shop: Workshop, embedded_pair: Pair) -> None:
+    """A tag that is not there is named as the user knows it."""
+    a, b = embedded_pair
+    with pytest.raises(NotFound, match=f"there is no image {a.host}/app:v1"):
+        await decided(shop, task(a.host, (b.host,), rule("app", tags=("v1",), platform=platform)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "position"),
+    [
+        ("linux/amd64", 0),
+        ("linux/arm/v7", 1),
+        ("linux/arm/v6", 1),
+        ("linux/aarch64", 2),
+        ("linux/arm64/v8", 2),
+        ("windows/amd64", 3),
+    ],
+)
+async def test_platform(wanted: str, position: int, shop: Workshop, embedded_pair: Pair) -> None:
+    """A platform picks one image of an index: the best that runs on it, and that is compared and copied."""
+    a, b = embedded_pair
+    await images.seed(a, "app", INDEX, "v1")
+    of = task(a.host, (b.host,), rule("app", tags=("v1",), platform=wanted))
+    copy, reasons = await decided(shop, of)
+    child = INDEX.top.children[position].digest
+    assert (copy.source.tag, copy.source.digest, reasons) == ("v1", child, (Reason.MISSING,))
+    moved = await shop.moved(child, f"{a.host}/app", f"{b.host}/app:v1")
+    assert moved.digest == child
+    assert (await decided(shop, of))[1] == (Reason.CURRENT,)
+
+
+async def test_platform_of_digest(shop: Workshop, embedded_pair: Pair) -> None:
+    """Of an index that is named by digest one image is picked, too, and the target gets that image's digest."""
+    a, b = embedded_pair
+    await images.seed(a, "app", INDEX)
+    copy, _ = await decided(
+        shop, task(a.host, (b.host,), rule("app", tags=(str(INDEX.digest),), platform="linux/amd64"))
+    )
+    child = INDEX.top.children[0].digest
+    assert (copy.source.digest, str(copy.targets[0])) == (child, f"{b.host}/app@{child}")
+
+
+async def test_no_such_platform(shop: Workshop, embedded_pair: Pair) -> None:
+    """When nothing fits, the error lists what there is; attestations are no platforms."""
+    a, b = embedded_pair
+    await images.seed(a, "app", INDEX, "v1")
+    with pytest.raises(ImageError) as caught:
+        await decided(shop, task(a.host, (b.host,), rule("app", tags=("v1",), platform="linux/riscv64")))
+    assert caught.value.message == f"{a.host}/app:v1 has no image for linux/riscv64"
+    assert caught.value.hint == "it has: linux/amd64, linux/arm/v6, linux/arm64, windows/amd64"
+
+
+@pytest.mark.parametrize(("wanted", "fits"), [("linux/amd64", True), ("linux/arm64", False)])
+async def test_single_image(wanted: str, fits: bool, shop: Workshop, embedded_pair: Pair) -> None:
+    """An image without an index is taken if its config names the platform, else refused."""
+    a, b = embedded_pair
+    await images.seed(a, "app", IMAGE, "v1")
+    of = task(a.host, (b.host,), rule("app", tags=("v1",), platform=wanted))
+    if fits:
+        assert (await decided(shop, of))[0].source.digest == IMAGE.digest
+        return
+    with pytest.raises(ImageError, match="has no image for linux/arm64") as caught:
+        await decided(shop, of)
+    assert caught.value.hint == "it has: linux/amd64"
+
+
+async def test_artifact_has_no_platform(shop: Workshop, embedded_pair: Pair) -> None:
+    """An artifact is taken whatever platform is wanted: it has none that could be wrong."""
+    a, b = embedded_pair
+    artifact = images.artifact(text="chart")
+    await images.seed(a, "app", artifact, "v1")
+    copy, reasons = await decided(shop, task(a.host, (b.host,), rule("app", tags=("v1",), platform="linux/arm64")))
+    assert (copy.source.digest, reasons) == (artifact.digest, (Reason.MISSING,))
+
+
+async def test_config_is_checked(shop: Workshop, embedded_pair: Pair) -> None:
+    """A config that does not arrive as promised is an error of the source, as for any blob."""
+    a, b = embedded_pair
+    await images.seed(a, "app", IMAGE, "v1")
+    with RecordingProxy(a.host, Fault(path="/blobs/", flip_at=3, times=-1)) as proxy, pytest.raises(DregsyError):
+        await decided(shop, task(proxy.host, (b.host,), rule("app", tags=("v1",), platform="linux/amd64")))
