@@ -57,7 +57,7 @@ _MEANINGS = (
         hint="check the address, and that the registry is running",
     ),
     _Meaning(DigestMismatch, ("does not match",), True),
-    _Meaning(NotFound, ("manifest unknown", "name unknown", "blob unknown", "name not known", "404", "not found")),
+    _Meaning(NotFound, ("manifest unknown", "name unknown", "name not known", "404", "not found")),
 )
 _UNFIT = ("no matching manifest", "no image found in", "unsupported", "preserve digests")
 
@@ -67,7 +67,7 @@ def explain(said: str, *, relay: str, output: str = "") -> DregsyError:
 
     What is not understood may have been a passing fault, so it is retryable.
     """
-    text = f"{relay}: {said}"
+    text = f"{relay}: {' '.join(said.split())}"
     lowered = said.lower()
     if any(words in lowered for words in _UNFIT):
         return ImageError(text, hint="this relay cannot copy this image; the native relay copies every kind")

@@ -38,6 +38,7 @@ from dregsy.registry.complaints import explain, redact
         ("no matching manifest for linux/s390x in the manifest list entries", ImageError, False),
         ("Instructed to preserve digests, but the manifest must be changed", ImageError, False),
         ("received unexpected HTTP status: 503 Service Unavailable", RelayError, True),
+        ("errors: digest invalid manifest blob unknown: blob unknown to registry", RelayError, True),
         ("something new", RelayError, True),
     ],
 )
@@ -48,6 +49,11 @@ def test_words_have_the_meaning_of_the_native_errors(said: str, kind: type[Dregs
     assert kind is type(error)
     assert f"tool: {said}" == error.message
     assert retryable == getattr(error, "retryable", False)
+
+
+def test_a_message_is_one_line() -> None:
+    """Tools break their lines; a report has one for each image."""
+    assert explain("errors:\ndenied\n", relay="tool").message == "tool: errors: denied"
 
 
 def test_output_is_kept_where_the_words_tell_nothing() -> None:

@@ -1,0 +1,236 @@
+"""A docker daemon, asked from asyncio. The one home of the docker SDK, which blocks.
+
+Each question has a thread and a connection of its own, and is broken off by shutting that connection.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from typing import Any, TypeVar
+
+from docker import APIClient
+from docker.constants import MINIMUM_DOCKER_API_VERSION
+from docker.errors import APIError, DockerException, NotFound
+from docker.utils import kwargs_from_env
+from urllib3.exceptions import HTTPError
+
+from dregsy.errors import DregsyError, ImageError, RelayError, RelayUnavailable
+from dregsy.model.digest import Digest
+from dregsy.model.endpoint import Login
+from dregsy.model.platform import Platform, choose
+from dregsy.model.ref import Ref
+from dregsy.model.report import Moved
+from dregsy.registry.complaints import explain, redact
+
+NAME = "docker"
+THREADS = 8
+"""How many questions to the daemon may be open at once."""
+ANSWER_SECONDS = 60.0
+"""How long the daemon may be silent, except while it pulls or pushes."""
+
+_CUT_AGAIN_SECONDS = 0.05
+_ELSEWHERE = "is the daemon running, and may this user talk to it? see docker.dockerhost and DOCKER_HOST"
+T = TypeVar("T")
+
+
+class Client(APIClient):
+    """The SDK's client on one connection that another thread may break."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._connection: Any = None
+        self.hooks["response"].append(self._note)
+        adapter: Any = self.get_adapter(self.base_url)
+        if hasattr(adapter, "pools"):  # the SDK's own adapters open a connection for each URL
+            connection_of = adapter.get_connection
+            adapter.get_connection = lambda _url, proxies=None: connection_of(self.base_url, proxies)
+
+    @property
+    def trust_env(self) -> bool:
+        """Off: CA bundles, proxies and logins of the environment are not meant for the daemon."""
+        return False
+
+    @trust_env.setter
+    def trust_env(self, value: bool) -> None:
+        """Ignore what the HTTP library sets."""
+
+    def _note(self, response: Any, *_: Any, **__: Any) -> None:
+        self._connection = response.raw.connection or self._connection
+
+    def close(self) -> None:
+        """Close everything, a stream that was not read to its end too, which the SDK leaves open."""
+        super().close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def cut(self) -> None:
+        """End whatever waits for the daemon."""
+        wire = getattr(self._connection, "sock", None)
+        if wire is not None:
+            with suppress(OSError):
+                wire.shutdown(socket.SHUT_RDWR)
+
+
+class Daemon:
+    """Asks a docker daemon without blocking the loop.
+
+    ``host`` is where it listens: None for what DOCKER_HOST says, else the usual socket. ``version`` is
+    that of the API: None for the daemon's own, which ``find`` learns. TLS for TCP comes from DOCKER_CERT_PATH and
+    DOCKER_TLS_VERIFY.
+    """
+
+    def __init__(self, host: str | None, version: str | None) -> None:
+        self._host = host
+        self._version = version
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=NAME)
+
+    def close(self) -> None:
+        """Let go of the threads, none of which works any more."""
+        self._threads.shutdown()
+
+    async def find(self) -> None:
+        """Agree on a version with the daemon; RelayUnavailable when there is none."""
+        try:
+            found = await self.ask(
+                lambda client: str(client.version(api_version=self._version is not None)["ApiVersion"])
+            )
+        except DregsyError as error:
+            raise RelayUnavailable(error.message, relay=NAME, hint=_ELSEWHERE) from error
+        self._version = self._version or found
+
+    async def ask(self, question: Callable[[Client], T], *, silence: float = ANSWER_SECONDS) -> T:
+        """Return what ``question`` returns; every error of the SDK becomes a DregsyError.
+
+        When cancelled, the connection is broken and the thread has ended before this returns.
+        """
+        client = self._client()
+        running = self._threads.submit(_answered, client, question, silence)
+        answer = asyncio.wrap_future(running)
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            if not running.cancel():
+                while not answer.done():  # a connection may be just about to be made
+                    client.cut()
+                    await asyncio.wait([answer], timeout=_CUT_AGAIN_SECONDS)
+                answer.exception()  # nobody is there any more to be told
+            raise
+        except (DockerException, HTTPError, OSError) as error:
+            raise _translated(error) from error
+
+    def _client(self) -> Client:
+        environment = dict(os.environ)
+        if self._host:
+            environment["DOCKER_HOST"] = self._host
+        version = self._version or MINIMUM_DOCKER_API_VERSION
+        try:
+            where = kwargs_from_env(environment)
+            return Client(**where, version=version, timeout=ANSWER_SECONDS, use_ssh_client=True)
+        except (DockerException, OSError) as error:
+            raise _translated(error) from error
+
+
+def _answered(client: Client, question: Callable[[Client], T], silence: float) -> T:
+    """Answer a question on a thread, on a connection that is open before, so that it can be cut."""
+    with closing(client):
+        path = getattr(client.get_adapter(client.base_url), "socket_path", None)
+        if path is not None:  # the SDK forgets to close a socket that could not be connected
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(ANSWER_SECONDS)
+                probe.connect(path)
+        client.version(api_version=False)
+        client.timeout = int(silence) + 1
+        return question(client)
+
+
+def _translated(error: Exception) -> DregsyError:
+    """Say in this project's words what the SDK or the socket reported."""
+    if isinstance(error, DockerException):
+        said = redact(str(error.explanation or error) if isinstance(error, APIError) else str(error), ())
+        return explain(said, relay=NAME, output=said)
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.strerror):
+        cause = cause.__context__
+    reason = cause.strerror if isinstance(cause, OSError) else type(error).__name__
+    return RelayError(f"docker: no answer from the daemon: {reason}", relay=NAME, retryable=True, hint=_ELSEWHERE)
+
+
+def _auth(login: Login, host: str) -> dict[str, str]:
+    """Return the login as the daemon wants it; empty for none, or the SDK would look for one itself."""
+    if login.identity_token:
+        return {"identitytoken": login.identity_token.reveal(), "serveraddress": host}
+    if login.password:
+        return {"username": login.username, "password": login.password.reveal(), "serveraddress": host}
+    return {}
+
+
+def _lines(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Pass on the lines of a stream; one that reports an error raises it, which the SDK leaves to its users."""
+    for line in stream:
+        if "error" in line:
+            raise DockerException(line["error"])
+        yield line
+
+
+def pull(
+    client: Client, source: Ref, platform: Platform | None, login: Login, tell: Callable[[int], None]
+) -> tuple[str, int]:
+    """Pull; returns the image's id, and the bytes that the daemon says it read."""
+    wanted = str(platform) if platform else None
+    auth = _auth(login, source.host)
+    stream = client.pull(source.name, str(source.digest), stream=True, decode=True, platform=wanted, auth_config=auth)
+    seen: dict[str, int] = {}
+    for line in _lines(stream):
+        if line.get("status") == "Downloading":
+            layer, current = line.get("id", ""), line.get("progressDetail", {}).get("current", 0)
+            tell(max(0, current - seen.get(layer, 0)))
+            seen[layer] = max(current, seen.get(layer, 0))
+    image = client.inspect_image(str(source))  # type: ignore[no-untyped-call]  # the stubs leave it out
+    found = Platform(image["Os"], image["Architecture"], image.get("Variant") or "")
+    if platform is not None and choose(platform, [found]) is None:
+        raise ImageError(f"{source} is an image for {found}, not for {platform}")
+    return str(image["Id"]), sum(seen.values())
+
+
+def push(client: Client, image: str, target: Ref, login: Login) -> Moved:
+    """Tag an image and push that tag; returns what the target has now."""
+    client.tag(image, target.name, target.tag)
+    stream = client.push(target.name, target.tag, stream=True, decode=True, auth_config=_auth(login, target.host))
+    statuses: dict[str, str] = {}
+    digest = ""
+    for line in _lines(stream):
+        statuses[line.get("id", "")] = line.get("status", "")
+        digest = (line.get("aux") or {}).get("Digest") or digest
+    if not digest:
+        raise DockerException(f"the push of {target} ended early")
+    ends = list(statuses.values())
+    return Moved(
+        Digest.parse(digest),
+        blobs_moved=ends.count("Pushed"),
+        blobs_mounted=sum(end.startswith("Mounted from") for end in ends),
+        blobs_skipped=ends.count("Layer already exists"),
+    )
+
+
+def references(client: Client) -> dict[str, frozenset[Ref]]:
+    """Return all images of the daemon with their references."""
+    images = client.images(all=True)
+    return {
+        image["Id"]: frozenset(_parsed((*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ()))))
+        for image in images
+    }
+
+
+def _parsed(texts: Sequence[str]) -> Iterator[Ref]:
+    for text in texts:
+        with suppress(ValueError):  # such as <none>:<none>
+            yield Ref.parse(text)
+
+
+def remove(client: Client, name: str) -> None:
+    """Remove a reference, and the image when that was its last; nothing happens when it is not there."""
+    with suppress(NotFound):  # it went with another reference, or somebody removed it
+        client.remove_image(name)

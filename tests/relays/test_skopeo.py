@@ -1,0 +1,516 @@
+import asyncio
+import json
+import os
+import select
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from dregsy.credentials import Logins
+from dregsy.embedded import images
+from dregsy.embedded.server import EmbeddedRegistry
+from dregsy.errors import (
+    CredentialsError,
+    DigestMismatch,
+    DregsyError,
+    NotFound,
+    RelayError,
+    RelayUnavailable,
+    Unauthorized,
+    Unreachable,
+)
+from dregsy.model.digest import Digest
+from dregsy.model.endpoint import Anonymous, Endpoint, Given, Login, Secret
+from dregsy.model.plan import Copy
+from dregsy.model.platform import Platform
+from dregsy.model.ref import Ref
+from dregsy.model.report import Moved
+from dregsy.registry.pool import Registries
+from dregsy.relay import Feature, Toolbox
+from relays.skopeo import Settings, SkopeoRelay, certificates
+from tests.testbed.certificates import Authority
+from tests.testbed.pushing import push
+from tests.testbed.servers import PATIENCE, DockerRegistry
+from tests.testbed.skopeo import Skopeo
+from tests.testbed.tokens import Grant, TokenServer
+
+NOWHERE = "127.0.0.1:1"
+ALICE = Given(Login("alice", Secret("alice's long: password")))
+BOB = Given(Login("bob", Secret("bob's other password")))
+USERS = {"alice": "alice's long: password", "bob": "bob's other password"}
+
+
+@pytest.fixture(autouse=True)
+def no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have skopeo keep its memory of blobs in the test's folder, also when it runs as root."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("_CONTAINERS_ROOTLESS_UID", "1000")
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """The folder for large temporary files."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+@asynccontextmanager
+async def relaying(scratch: Path, *, timeout: float = 60.0, **settings: object) -> AsyncIterator[SkopeoRelay]:
+    """Run a relay with real registries, real logins and these settings."""
+    logins = Logins(os.environ, Path(os.environ["HOME"]))
+    async with Registries(logins, os.environ) as registries:
+        toolbox = Toolbox(registries, logins, scratch, lambda _event: None, timeout)
+        async with SkopeoRelay(Settings.model_validate(settings), toolbox) as relay:
+            yield relay
+
+
+def script(path: Path, *lines: str) -> str:
+    """Write an executable that stands in for skopeo, or in front of it."""
+    path.write_text("\n".join(("#!/bin/sh", *lines, "")))
+    path.chmod(0o755)
+    return str(path)
+
+
+def order(source: Ref, digest: Digest, *targets: Ref) -> Copy:
+    """Ask for one image at some targets."""
+    return Copy("task", source.with_tag("v1", digest), targets, tuple(range(len(targets))))
+
+
+@pytest.fixture
+def multi(repo: str) -> images.Image:
+    """Make an index of two platforms with attestations."""
+    arm = images.image(repo, platform=Platform("linux", "arm64"))
+    return images.index(images.image(repo), arm, attested=True)
+
+
+async def test_an_index_arrives_whole(
+    scratch: Path,
+    repo: str,
+    multi: images.Image,
+    skopeo: Skopeo,
+    registry_a: DockerRegistry,
+    registry_b: DockerRegistry,
+) -> None:
+    """Everything an index lists is at both targets afterwards, byte for byte, attestations too."""
+    push(registry_a.host, repo, multi, "v1")
+    targets = (Ref(registry_b.host, f"{repo}/one", "v1"), Ref(registry_b.host, f"{repo}/two", "v1"))
+    async with relaying(scratch) as relay:
+        copy = order(Ref(registry_a.host, repo), multi.digest, *targets)
+
+        results = await relay.copy(copy, Endpoint(registry_a.host), [Endpoint(registry_b.host)] * 2)
+
+    assert [Moved(multi.digest)] * 2 == results
+    assert [skopeo.same_image(f"{registry_a.host}/{repo}:v1", str(target)) for target in targets] == [True, True]
+    assert list(scratch.iterdir()) == []
+
+
+async def test_the_same_content_may_go_to_many_tags_at_once(
+    scratch: Path, repo: str, multi: images.Image, registry_a: DockerRegistry, registry_b: DockerRegistry
+) -> None:
+    """Copies of one image into one repository do not get into each other's way."""
+    push(registry_a.host, repo, multi, "v1")
+    async with relaying(scratch) as relay, asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(
+                relay.copy(
+                    order(Ref(registry_a.host, repo), multi.digest, Ref(registry_b.host, repo, f"v{number}")),
+                    Endpoint(registry_a.host),
+                    [Endpoint(registry_b.host)],
+                )
+            )
+            for number in range(6)
+        ]
+
+    assert [task.result() for task in tasks] == [[Moved(multi.digest)]] * 6
+
+
+@pytest.mark.parametrize("docker", [False, True])
+async def test_one_image_out_of_an_index_stays_itself(
+    scratch: Path, repo: str, docker: bool, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
+) -> None:
+    """The digest of one platform's image brings that image alone, in its own format."""
+    source, target = embedded_pair
+    arm = images.image(repo, platform=Platform("linux", "arm64"), docker=docker)
+    await images.seed(source, repo, images.index(images.image(repo, docker=docker), arm, docker=docker), "v1")
+    async with relaying(scratch) as relay:
+        copy = order(Ref(source.host, repo), arm.digest, Ref(target.host, repo, "arm"))
+
+        results = await relay.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
+
+    assert [Moved(arm.digest)] == results
+    assert arm.digest == target.store.find(repo).resolve("arm")
+
+
+async def test_a_target_may_be_a_digest(
+    scratch: Path, repo: str, multi: images.Image, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
+) -> None:
+    """A target without a tag gets the content and no tag."""
+    source, target = embedded_pair
+    await images.seed(source, repo, multi, "v1")
+    async with relaying(scratch) as relay:
+        copy = order(Ref(source.host, repo), multi.digest, Ref(target.host, repo, digest=multi.digest))
+
+        results = await relay.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
+
+    assert [Moved(multi.digest)] == results
+    assert target.store.tags(repo) == []
+
+
+async def test_a_broken_target_takes_nothing_from_the_others(
+    scratch: Path, repo: str, multi: images.Image, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
+) -> None:
+    """Each target has its own result, in the order of the targets."""
+    source, target = embedded_pair
+    await images.seed(source, repo, multi, "v1")
+    async with relaying(scratch) as relay:
+        copy = order(Ref(source.host, repo), multi.digest, Ref(NOWHERE, repo, "v1"), Ref(target.host, repo, "v1"))
+
+        broken, good = await relay.copy(copy, Endpoint(source.host), [Endpoint(NOWHERE), Endpoint(target.host)])
+
+    assert isinstance(broken, Unreachable)
+    assert broken.retryable
+    assert Moved(multi.digest) == good
+
+
+async def test_what_is_missing_is_not_found(
+    scratch: Path, repo: str, multi: images.Image, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
+) -> None:
+    """A digest that the source does not have gives the same kind of error as with the other relays."""
+    source, target = embedded_pair
+    async with relaying(scratch) as relay:
+        copy = order(Ref(source.host, repo), multi.digest, Ref(target.host, repo, "v1"))
+
+        [error] = await relay.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
+
+    assert isinstance(error, NotFound)
+    assert not error.retryable
+
+
+async def test_two_logins_for_one_host(scratch: Path, repo: str, multi: images.Image) -> None:
+    """Source and target may be one registry with different users, and no login reaches a command line."""
+    log = scratch.parent / "log"
+    binary = script(
+        scratch.parent / "spy",
+        f'echo "$@" >> {log}; env >> {log}',
+        f'for a in "$@"; do case $a in *authfile=*) stat -c %a "${{a#*=}}" >> {log}.modes;; esac; done',
+        'exec skopeo "$@"',
+    )
+    async with EmbeddedRegistry(users=USERS) as registry, relaying(scratch, binary=binary) as relay:
+        await images.seed(registry, repo, multi, "v1")
+        copy = order(Ref(registry.host, repo), multi.digest, Ref(registry.host, f"{repo}/copy", "v1"))
+
+        results = await relay.copy(
+            copy, Endpoint(registry.host, credentials=ALICE), [Endpoint(registry.host, credentials=BOB)]
+        )
+
+    assert [Moved(multi.digest)] == results
+    assert [word for word in ("password", "YWxpY2U6", "Ym9iO") if word in log.read_text()] == []
+    assert Path(f"{log}.modes").read_text().split() == ["600", "600"]
+    assert list(scratch.iterdir()) == []
+
+
+async def test_a_wrong_login_is_told_without_showing_it(scratch: Path, repo: str, multi: images.Image) -> None:
+    """A refused login is Unauthorized, whose text holds neither the password nor its encoding."""
+    wrong = Given(Login("alice", Secret("not the password")))
+    async with EmbeddedRegistry(users=USERS) as registry, relaying(scratch) as relay:
+        await images.seed(registry, repo, multi, "v1")
+        copy = order(Ref(registry.host, repo), multi.digest, Ref(registry.host, f"{repo}/copy", "v1"))
+
+        [error] = await relay.copy(
+            copy, Endpoint(registry.host, credentials=ALICE), [Endpoint(registry.host, credentials=wrong)]
+        )
+
+    assert isinstance(error, Unauthorized)
+    assert "not the password" not in str(error)
+
+
+@pytest.mark.parametrize("name", [".docker/config.json", ".config/containers/auth.json"])
+async def test_anonymous_is_anonymous(scratch: Path, repo: str, multi: images.Image, name: str) -> None:
+    """``auth: none`` uses no login that lies about in the home folder."""
+    async with EmbeddedRegistry(users=USERS) as registry, relaying(scratch) as relay:
+        await images.seed(registry, repo, multi, "v1")
+        ambient = Path(os.environ["HOME"]) / name
+        ambient.parent.mkdir(parents=True, exist_ok=True)
+        ambient.write_text(json.dumps({"auths": {registry.host: {"auth": "Ym9iOmJvYidzIG90aGVyIHBhc3N3b3Jk"}}}))
+        copy = order(Ref(registry.host, repo), multi.digest, Ref(registry.host, f"{repo}/copy", "v1"))
+
+        [error] = await relay.copy(
+            copy, Endpoint(registry.host, credentials=Anonymous()), [Endpoint(registry.host, credentials=BOB)]
+        )
+
+    assert isinstance(error, Unauthorized)
+
+
+async def test_an_identity_token_is_a_login(
+    tmp_path: Path, scratch: Path, repo: str, multi: images.Image, authority: Authority
+) -> None:
+    """What ``docker login`` keeps for a token server works as well as a password."""
+    everything = Grant("alice", "*", frozenset({"pull", "push"}))
+    with (
+        TokenServer(authority, users=USERS, grants=(everything,)) as tokens,
+        DockerRegistry(tmp_path / "registry", extra=tokens.config()) as registry,
+    ):
+        scope = f"repository:{repo}:pull,push"
+        push(registry.host, repo, multi, "v1", headers={"Authorization": f"Bearer {tokens.mint('alice', scope)}"})
+        login = Login(identity_token=Secret(tokens.identity_token("alice")))
+        endpoint = Endpoint(registry.host, credentials=Given(login))
+        async with relaying(scratch) as relay:
+            copy = order(Ref(registry.host, repo), multi.digest, Ref(registry.host, f"{repo}/copy", "v1"))
+
+            results = await relay.copy(copy, endpoint, [endpoint])
+
+    assert [Moved(multi.digest)] == results
+
+
+async def test_a_broken_source_login_concerns_all_targets(
+    scratch: Path, repo: str, multi: images.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a login for the source there is nothing to tell of single targets."""
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", "{")
+    async with relaying(scratch) as relay:
+        copy = order(Ref(NOWHERE, repo), multi.digest, Ref(NOWHERE, repo, "v1"))
+
+        with pytest.raises(CredentialsError):
+            await relay.copy(copy, Endpoint(NOWHERE), [Endpoint(NOWHERE, credentials=Anonymous())])
+
+
+async def test_a_cancelled_copy_leaves_nothing(scratch: Path, repo: str, multi: images.Image) -> None:
+    """Cancelling ends skopeo and its children at once and removes the files with the logins."""
+    started = scratch.parent / "started"
+    os.mkfifo(started)
+    binary = script(
+        scratch.parent / "slow",
+        'case "$*" in *--version*|*--help*) exec skopeo "$@";; esac',
+        "sleep 1000 & child=$!",
+        f"echo $$ $child > {started}",
+        "wait",
+    )
+    async with relaying(scratch, binary=binary) as relay:
+        copy = order(Ref(NOWHERE, repo), multi.digest, Ref(NOWHERE, repo, "v1"))
+        endpoint = Endpoint(NOWHERE, credentials=ALICE)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(relay.copy(copy, endpoint, [endpoint]))
+            pids = (await asyncio.to_thread(started.read_text)).split()
+            logins = [file.stat().st_mode for folder in scratch.iterdir() for file in folder.iterdir()]
+            running.cancel()
+
+    assert [stat.S_IMODE(mode) for mode in logins] == [0o600, 0o600]
+    assert list(scratch.iterdir()) == []
+    assert [ends(int(pid)) for pid in pids] == [True, True]
+
+
+async def test_a_hung_skopeo_is_killed_after_the_time_limit(scratch: Path, repo: str, multi: images.Image) -> None:
+    """A copy that takes too long ends, with its children, and may be tried again."""
+    pids = scratch.parent / "pids"
+    binary = script(
+        scratch.parent / "hung",
+        'case "$*" in *--version*|*--help*) exec skopeo "$@";; esac',
+        f"sleep 1000 & echo $! > {pids}; exit 0",  # skopeo itself ends, what it started holds the output open
+    )
+    async with relaying(scratch, timeout=0.3, binary=binary) as relay:
+        copy = order(Ref(NOWHERE, repo), multi.digest, Ref(NOWHERE, repo, "v1"))
+
+        [error] = await relay.copy(copy, Endpoint(NOWHERE), [Endpoint(NOWHERE)])
+
+    assert isinstance(error, RelayError)
+    assert error.retryable
+    assert ends(int(pids.read_text()))
+
+
+def ends(pid: int) -> bool:
+    """Whether a process ends, or has ended; who has been killed may take a moment to die."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([process], [], [], PATIENCE)[0])
+    finally:
+        os.close(process)
+
+
+@pytest.mark.parametrize(("old", "kind"), [(True, DigestMismatch), (False, RelayError)])
+async def test_success_is_checked_at_the_target(
+    scratch: Path,
+    repo: str,
+    multi: images.Image,
+    old: bool,
+    kind: type[DregsyError],
+    embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry],
+) -> None:
+    """A skopeo that says it is done and is not, or wrote something else, is found out."""
+    source, target = embedded_pair
+    if old:
+        await images.seed(target, repo, images.image(f"other/{repo}"), "v1")
+    binary = script(scratch.parent / "liar", 'case "$*" in *--version*|*--help*) exec skopeo "$@";; esac')
+    async with relaying(scratch, binary=binary) as relay:
+        copy = order(Ref(source.host, repo), multi.digest, Ref(target.host, repo, "v1"))
+
+        [error] = await relay.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
+
+    assert isinstance(error, kind)
+
+
+async def test_an_older_skopeo_works_without_preserve_digests(
+    scratch: Path, repo: str, multi: images.Image, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
+) -> None:
+    """The option is only used where the binary knows it; the digest is checked in any case."""
+    source, target = embedded_pair
+    await images.seed(source, repo, multi, "v1")
+    binary = script(
+        scratch.parent / "older",
+        'case "$*" in',
+        '  *--help*) skopeo "$@" | grep -v preserve-digests;;',
+        '  *--preserve-digests*) echo "unknown flag" >&2; exit 1;;',
+        '  *) exec skopeo "$@";;',
+        "esac",
+    )
+    async with relaying(scratch, binary=binary) as relay:
+        copy = order(Ref(source.host, repo), multi.digest, Ref(target.host, repo, "v1"))
+
+        results = await relay.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
+
+    assert [Moved(multi.digest)] == results
+
+
+async def test_what_skopeo_says_becomes_the_error(scratch: Path, repo: str, multi: images.Image) -> None:
+    """The last line is the message, the lines before it the output; addresses lose what may be secret."""
+    said = 'time="2024-01-01T00:00:00Z" level=fatal msg="writing \\"x\\": Get \\"https://u:p@h/x?sig=s\\": strange"'
+    binary = script(
+        scratch.parent / "failing",
+        'case "$*" in *--version*|*--help*) exec skopeo "$@";; esac',
+        f"echo first; printf '%s\\n' '{said}' >&2; exit 1",
+    )
+    async with relaying(scratch, binary=binary) as relay:
+        copy = order(Ref(NOWHERE, repo), multi.digest, Ref(NOWHERE, repo, "v1"))
+
+        [error] = await relay.copy(copy, Endpoint(NOWHERE), [Endpoint(NOWHERE)])
+
+    assert isinstance(error, RelayError)
+    assert error.message == 'skopeo: writing "x": Get "https://h/x": strange'
+    assert error.output == 'first\nwriting "x": Get "https://h/x": strange'
+    assert error.retryable
+
+
+async def test_skopeo_gets_no_secrets_from_the_environment(
+    scratch: Path, repo: str, multi: images.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what skopeo needs is passed on: proxies and certificates, not tokens."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("https_proxy", "http://proxy.test")
+    log = scratch.parent / "log"
+    binary = script(
+        scratch.parent / "spy", 'case "$*" in *--version*|*--help*) exec skopeo "$@";; esac', f"env > {log}; exit 1"
+    )
+    async with relaying(scratch, binary=binary) as relay:
+        await relay.copy(
+            order(Ref(NOWHERE, repo), multi.digest, Ref(NOWHERE, repo, "v1")), Endpoint(NOWHERE), [Endpoint(NOWHERE)]
+        )
+
+    names = {line.partition("=")[0] for line in log.read_text().splitlines()}
+    assert "https_proxy" in names
+    assert "AWS_SECRET_ACCESS_KEY" not in names
+
+
+@pytest.mark.parametrize("lines", [None, (), ("exit 3",), ("echo some other program",)])
+async def test_a_binary_that_does_not_work_is_unavailable(scratch: Path, lines: tuple[str, ...] | None) -> None:
+    """A missing, mute, failing or foreign program is reported when the run begins, with what to do."""
+    path = scratch.parent / "binary"
+    binary = str(path) if lines is None else script(path, *lines)
+
+    with pytest.raises(RelayUnavailable) as caught:
+        async with relaying(scratch, binary=binary):
+            pass
+
+    assert "binary" in caught.value.message
+    assert "skopeo.binary" in caught.value.hint
+
+
+async def test_certificates_are_found_by_port_or_host(
+    tmp_path: Path, scratch: Path, repo: str, multi: images.Image, authority: Authority
+) -> None:
+    """Own CAs and client certificates come from the folder of the registry; a wrong CA is refused."""
+    pair, client = authority.issue("relay-server"), authority.issue("relay-client", client=True)
+    with DockerRegistry(tmp_path / "registry", tls=pair, client_ca=authority.ca_file) as registry:
+        good, wrong = tmp_path / "good", tmp_path / "wrong"
+        trust(good / registry.host, authority.ca_file, client)
+        trust(wrong / registry.host, Authority(tmp_path / "stranger").ca_file, client)
+        trust(wrong / "127.0.0.1", authority.ca_file, client)
+        targets = [Endpoint(registry.host, certs=(root,)) for root in (good, wrong)]
+        async with EmbeddedRegistry() as source, relaying(scratch) as relay:
+            await images.seed(source, repo, multi, "v1")
+            refs = [Ref(registry.host, f"{repo}/{number}", "v1") for number in range(2)]
+
+            moved, refused = await relay.copy(
+                order(Ref(source.host, repo), multi.digest, *refs), Endpoint(source.host), targets
+            )
+
+    assert Moved(multi.digest) == moved
+    assert isinstance(refused, Unreachable)
+    assert "x509" in refused.message
+    assert not refused.retryable
+
+
+def trust(folder: Path, ca: Path, client: tuple[Path, Path]) -> None:
+    """Make a folder of certs.d."""
+    folder.mkdir(parents=True)
+    for name, origin in (("ca.crt", ca), ("client.cert", client[0]), ("client.key", client[1])):
+        (folder / name).write_bytes(origin.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("host", "folders", "found"),
+    [
+        ("h:5000", ("h:5000", "h"), "h:5000"),
+        ("h:5000", ("h",), "h"),
+        ("h", ("h", "h:5000"), "h"),
+        ("[::1]:5000", ("[::1]:5000",), "[::1]:5000"),
+        ("[::1]:5000", ("::1",), "::1"),
+        ("h", ("other",), None),
+    ],
+)
+def test_the_folder_with_the_port_goes_first(
+    tmp_path: Path, host: str, folders: tuple[str, ...], found: str | None
+) -> None:
+    """Certificates are looked for under host and port, then under the host."""
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+
+    assert (tmp_path / found if found else None) == certificates(host, [tmp_path / "none", tmp_path])
+
+
+async def test_more_options_reach_skopeo(
+    scratch: Path, repo: str, multi: images.Image, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
+) -> None:
+    """``args`` are handed on; one that skopeo refuses is its error to tell."""
+    source, target = embedded_pair
+    await images.seed(source, repo, multi, "v1")
+    copy = order(Ref(source.host, repo), multi.digest, Ref(target.host, repo, "v1"))
+    async with relaying(scratch, args=["--retry-times", "2"]) as good, relaying(scratch, args=["--nonsense"]) as bad:
+        [moved] = await good.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
+        [error] = await bad.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
+
+    assert Moved(multi.digest) == moved
+    assert isinstance(error, RelayError)
+    assert "--nonsense" in error.message
+
+
+@pytest.mark.parametrize(
+    "option", ["--src-creds=a:b", "--dest-password", "--src-registry-token=x", "--dest-username=x"]
+)
+def test_logins_are_no_options(option: str) -> None:
+    """An option that would show a login in the process list is refused, and so is an empty binary."""
+    with pytest.raises(ValidationError, match="auth"):
+        Settings.model_validate({"args": [option, "value"]})
+
+
+def test_settings_have_the_names_of_the_config_file() -> None:
+    """``certs-dir`` is the folder of dregsy, unless told otherwise; the relay copies whatever there is."""
+    assert Path("/etc/skopeo/certs.d") == Settings.model_validate({}).certs_dir
+    assert Path("/x") == Settings.model_validate({"certs-dir": "/x", "args": ["--src-no-creds"]}).certs_dir
+    assert frozenset(Feature) == SkopeoRelay.features
