@@ -12,6 +12,7 @@ from dregsy.executor import Executor
 from dregsy.model.plan import Copy, Plan, Task
 from dregsy.model.report import (
     CopyFinished,
+    CopyFound,
     CopyRetried,
     CopyStarted,
     Decision,
@@ -143,6 +144,7 @@ class _Run:
         async with aclosing(self._resolver.copies(self._task)) as found:
             async for one in found:
                 if isinstance(one, Copy):
+                    self._emit(CopyFound(one))
                     yield _Item(one)
                 elif isinstance(one, Outcome):
                     self._finish([one])

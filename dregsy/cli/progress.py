@@ -18,6 +18,7 @@ from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
 from dregsy.model.report import (
     CopyFinished,
+    CopyFound,
     CopyProgress,
     CopyRetried,
     CopyStarted,
@@ -42,6 +43,7 @@ class Running:
 
     copy: Copy
     pending: set[Ref]
+    expected: int = 0
     bytes: int = 0
     blobs: int = 0
 
@@ -52,27 +54,23 @@ class State:
 
     name: str
     running: dict[Copy, Running] = field(default_factory=dict)
-    retried: set[tuple[str, str]] = field(default_factory=set)
     counts: Counter[Status] = field(default_factory=Counter)
+    found: int = 0
     bytes: int = 0
     blobs: int = 0
 
-    @property
-    def known(self) -> int:
-        """How many images are settled, on their way, or to be tried again."""
-        return self.counts.total() + len(self.retried) + sum(len(one.pending) for one in list(self.running.values()))
-
     def start(self, copy: Copy) -> None:
         """A copy begins."""
-        self.retried.difference_update(named(copy, target) for target in copy.targets)
         self.running[copy] = Running(copy, set(copy.targets))
 
     def move(self, event: CopyProgress) -> None:
-        """Bytes or a blob arrived."""
+        """Bytes or a blob arrived, or more is known of what is to come."""
         for one in (self, self.running.get(event.copy)):
             if one is not None:
                 one.bytes += event.bytes_written
                 one.blobs += event.blob is not None
+        if event.copy in self.running:
+            self.running[event.copy].expected += event.bytes_expected
 
     def settle(self, outcome: Outcome) -> None:
         """An image no longer waits for a target, or for any."""
@@ -81,11 +79,6 @@ class State:
                 one.pending -= set(copy.targets) if outcome.target is None else {outcome.target}
                 if not one.pending:
                     del self.running[copy]
-
-
-def named(copy: Copy, target: Ref | None) -> tuple[str, str]:
-    """Name source and target in a way that stays the same whether the source's digest is known yet or not."""
-    return label(copy.source), "" if target is None else label(target)
 
 
 class Rate:
@@ -146,18 +139,19 @@ class Progress:
 
     def _copying(self, state: State, event: Event) -> None:
         match event:
+            case CopyFound(copy):
+                state.found += len(copy.targets)
             case CopyStarted(copy):
                 state.start(copy)
             case CopyProgress():
                 state.move(event)
                 self._rate.add(event.bytes_written)
             case CopyRetried(outcome):
-                state.retried.add(named(outcome.copy, outcome.target))
                 state.settle(outcome)
                 self._say("yellow", "retry", described(outcome))
             case CopyFinished(outcome):
-                state.retried.discard(named(outcome.copy, outcome.target))
                 state.counts[outcome.status] += 1
+                state.found += outcome.target is None  # what could not even be looked for
                 state.settle(outcome)
                 if outcome.status is Status.FAILED:
                     self._say("red", "failed", described(outcome))
@@ -173,7 +167,7 @@ class Progress:
     def _head(self, state: State) -> Text:
         counts = state.counts
         parts = [
-            f"images {counts.total()}/{state.known}",
+            f"images {counts.total()}/{state.found}",
             f"{counts[Status.COPIED]} copied",
             f"{counts[Status.CURRENT]} up to date",
             *([f"{counts[Status.FAILED]} failed"] if counts[Status.FAILED] else []),
@@ -194,7 +188,8 @@ class Progress:
         for one in running[:ROWS]:
             count = len(one.copy.targets)
             where = f"-> {label(one.copy.targets[0])}" if count == 1 else f"-> {count} targets"
-            bar = ProgressBar(total=None, pulse=True, width=12)
-            yield Text(f"  {label(one.copy.source)} {where}"), bar, f"layers {one.blobs}", size(one.bytes)
+            bar = ProgressBar(total=one.expected or None, completed=one.bytes, pulse=not one.expected, width=12)
+            amount = f"{size(one.bytes)}/{size(one.expected)}" if one.expected else size(one.bytes)
+            yield Text(f"  {label(one.copy.source)} {where}"), bar, f"layers {one.blobs}", amount
         if len(running) > ROWS:
             yield (Text(f"  … and {len(running) - ROWS} more"),)

@@ -116,7 +116,8 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether everything asked for is now at its targets."""
-        return not self.interrupted and all(outcome.status in {Status.COPIED, Status.CURRENT} for outcome in self.outcomes)
+        done = {Status.COPIED, Status.CURRENT}
+        return not self.interrupted and all(outcome.status in done for outcome in self.outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,13 @@ class TaskStarted:
     """A run of a task begins."""
 
     task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFound:
+    """A rule means this image; whether any target needs it is not known yet."""
+
+    copy: Copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +145,14 @@ class CopyStarted:
 class CopyProgress:
     """Something moved: ``bytes_read`` and ``bytes_written`` since the last such event of this copy.
 
-    ``blob`` is set when that blob has arrived whole at a target.
+    ``bytes_expected`` is how many more bytes will be written than was thought before; it is negative
+    for those that turned out to be there. ``blob`` is set when that blob is whole at a target.
     """
 
     copy: Copy
     bytes_read: int = 0
     bytes_written: int = 0
+    bytes_expected: int = 0
     blob: Digest | None = None
 
 
@@ -175,5 +185,5 @@ class TaskFinished:
     report: Report
 
 
-Event = TaskStarted | CopyStarted | CopyProgress | CopyRetried | CopyFinished | Warned | TaskFinished
+Event = TaskStarted | CopyFound | CopyStarted | CopyProgress | CopyRetried | CopyFinished | Warned | TaskFinished
 Listener = Callable[[Event], None]

@@ -12,6 +12,7 @@ from dregsy.model.ref import Ref
 from dregsy.model.report import Moved
 from dregsy.registry.client import Registry
 from relays.native.blobs import Blobs, How
+from relays.native.meter import Meter
 from relays.native.source import Source
 
 DEPTH_LIMIT = 8
@@ -22,26 +23,14 @@ _BLOB_LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 
 
 class Graph:
-    """One image on its way to one target.
+    """One image on its way to one target; ``meter`` is told what moves."""
 
-    ``on_write`` is told the bytes sent, ``on_blob`` each blob that is there now.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        target: Registry,
-        ref: Ref,
-        blobs: Blobs,
-        on_write: Callable[[int], None],
-        on_blob: Callable[[Digest], None],
-    ) -> None:
+    def __init__(self, source: Source, target: Registry, ref: Ref, blobs: Blobs, meter: Meter) -> None:
         self._source = source
         self._target = target
         self._ref = ref
         self._blobs = blobs
-        self._on_write = on_write
-        self._on_blob = on_blob
+        self._meter = meter
         self._how = dict.fromkeys(How, 0)
         self._written = 0
         self._there: set[Digest] = set()
@@ -100,13 +89,16 @@ class Graph:
             self._there.add(digest)
 
     async def _blob(self, blob: Descriptor) -> None:
+        self._meter.expect(blob)
         how = await self._blobs.ensure(self._target, self._ref.repository, blob, self._source, self._count)
+        if how is not How.MOVED:
+            self._meter.spared(blob)
         self._how[how] += 1
-        self._on_blob(blob.digest)
+        self._meter.arrived(blob.digest)
 
     def _count(self, size: int) -> None:
         self._written += size
-        self._on_write(size)
+        self._meter.wrote(size)
 
 
 def _is_manifest(entry: Descriptor) -> bool:

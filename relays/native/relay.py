@@ -14,10 +14,11 @@ from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
-from dregsy.model.report import CopyProgress, Moved
+from dregsy.model.report import Moved
 from dregsy.relay import Feature, Toolbox
 from relays.native.blobs import Blobs
 from relays.native.graph import Graph
+from relays.native.meter import Meter
 from relays.native.source import Shared, Source
 
 
@@ -51,7 +52,7 @@ class NativeRelay:
     async def copy(self, copy: Copy, source: Endpoint, targets: Sequence[Endpoint]) -> Sequence[Moved | DregsyError]:
         """Read the image once and write it to each target; see ``dregsy.relay.Relay.copy``."""
         assert copy.source.digest is not None
-        meter = _Meter(copy, self._toolbox)
+        meter = Meter(copy, self._toolbox.emit)
         registry = self._toolbox.registries.at(source)
         scratch = self._toolbox.scratch
         reading = Source(registry, copy.source.repository, len(targets), scratch, meter.read, self._shared)
@@ -68,11 +69,11 @@ class NativeRelay:
         return results
 
     async def _bring(
-        self, digest: Digest, source: Source, endpoint: Endpoint, ref: Ref, meter: "_Meter"
+        self, digest: Digest, source: Source, endpoint: Endpoint, ref: Ref, meter: Meter
     ) -> Moved | DregsyError:
         """Serve one target; what goes wrong with it stays with it."""
         target = self._toolbox.registries.at(endpoint)
-        graph = Graph(source, target, ref, self._blobs, meter.write, meter.blob)
+        graph = Graph(source, target, ref, self._blobs, meter)
         try:
             async with asyncio.timeout(self._toolbox.timeout) as limit:
                 return await graph.bring(digest)
@@ -86,22 +87,3 @@ class NativeRelay:
                 relay="native",
                 hint="raise 'timeout', or look at the network between here and the registries",
             )
-
-
-class _Meter:
-    """Counts the bytes of one copy and tells listeners about them."""
-
-    def __init__(self, copy: Copy, toolbox: Toolbox) -> None:
-        self._copy = copy
-        self._emit = toolbox.emit
-        self.bytes_read = 0
-
-    def read(self, size: int) -> None:
-        self.bytes_read += size
-        self._emit(CopyProgress(self._copy, bytes_read=size))
-
-    def write(self, size: int) -> None:
-        self._emit(CopyProgress(self._copy, bytes_written=size))
-
-    def blob(self, digest: Digest) -> None:
-        self._emit(CopyProgress(self._copy, blob=digest))

@@ -13,6 +13,7 @@ from dregsy.model.plan import Copy, Once, Task
 from dregsy.model.ref import Ref
 from dregsy.model.report import (
     CopyFinished,
+    CopyFound,
     CopyProgress,
     CopyRetried,
     CopyStarted,
@@ -122,7 +123,8 @@ async def test_events(shop: Workshop, embedded_pair: Pair) -> None:
     work = task(a.host, (b.host,), rule("app"), rule("app", "other", tags=("regex:none",), where="f:4"))
     report = await shop.orchestrator().run(work, iter([5.0, 8.0]).__next__)
     kinds: list[type[Event]] = [type(one) for one in shop.events if not isinstance(one, CopyProgress)]
-    assert Counter(kinds) == Counter([TaskStarted, Warned, CopyStarted, CopyFinished, CopyFinished, TaskFinished])
+    found = [CopyFound] * 2
+    assert Counter(kinds) == Counter([TaskStarted, Warned, *found, CopyStarted, *[CopyFinished] * 2, TaskFinished])
     assert (kinds[0], shop.events[-1]) == (TaskStarted, TaskFinished(report))
     assert (report.started, report.finished, report.interrupted) == (5.0, 8.0, False)
     assert report.warnings == (f"f:4: 'tags' selects none of the 2 tags of {a.host}/app",)

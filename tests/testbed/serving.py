@@ -11,6 +11,7 @@ from aiohttp import web
 
 PATIENCE = 20.0
 """The longest, in seconds, that an application may take to begin or to end."""
+_CYCLES = 10
 
 
 class Served:
@@ -59,3 +60,5 @@ class Served:
             self._bound.set_exception(error)
         finally:
             await runner.cleanup()
+            for _ in range(_CYCLES):
+                await asyncio.sleep(0)  # transports close in the loop's next turns, not at once

@@ -10,6 +10,7 @@ from dregsy.model.plan import Copy, Once, Task
 from dregsy.model.ref import Ref
 from dregsy.model.report import (
     CopyFinished,
+    CopyFound,
     CopyProgress,
     CopyRetried,
     CopyStarted,
@@ -62,9 +63,9 @@ def test_nothing_runs() -> None:
 
 def test_copies_in_flight() -> None:
     """A copy in flight has a row with its layers and bytes, and the task sums them up."""
-    moves = [CopyProgress(COPY, 0, 1_000_000), CopyProgress(COPY, 0, 500_000, Digest.of(b"x"))]
+    moves = [CopyProgress(COPY, 0, 1_000_000), CopyProgress(COPY, 0, 500_000, blob=Digest.of(b"x"))]
 
-    _, drawn = shown(TaskStarted(TASK), CopyStarted(COPY), *moves)
+    _, drawn = shown(TaskStarted(TASK), CopyFound(COPY), CopyStarted(COPY), *moves)
 
     head, row = drawn.splitlines()
     assert head.split("  ") == [
@@ -74,9 +75,18 @@ def test_copies_in_flight() -> None:
     assert row.split()[-4:] == ["layers", "1", "1.5", "MB"]
 
 
+def test_bar_knows_how_much_is_to_come() -> None:
+    """A row shows how much of what is expected has come; what turned out to be there is not expected."""
+    moves = [CopyProgress(COPY, bytes_expected=3_000_000), CopyProgress(COPY, bytes_expected=-1_000_000)]
+
+    _, drawn = shown(TaskStarted(TASK), CopyFound(COPY), CopyStarted(COPY), *moves, CopyProgress(COPY, 0, 500_000))
+
+    assert "500 kB/2.0 MB" in drawn
+
+
 def test_row_goes_with_the_last_target() -> None:
     """The row of a copy stays until its last target is settled."""
-    begun = (TaskStarted(TASK), CopyStarted(COPY), CopyFinished(outcome(ONE, Status.COPIED)))
+    begun = (TaskStarted(TASK), CopyFound(COPY), CopyStarted(COPY), CopyFinished(outcome(ONE, Status.COPIED)))
 
     half = shown(*begun)[1].splitlines()
     whole = shown(*begun, CopyFinished(outcome(OTHER, Status.COPIED)))[1].splitlines()
@@ -87,9 +97,9 @@ def test_row_goes_with_the_last_target() -> None:
 
 def test_images_up_to_date_count() -> None:
     """What needs no copy counts as settled."""
-    _, drawn = shown(TaskStarted(TASK), CopyFinished(outcome(ONE, Status.CURRENT)))
+    _, drawn = shown(TaskStarted(TASK), CopyFound(COPY), CopyFinished(outcome(ONE, Status.CURRENT)))
 
-    assert "images 1/1  0 copied  1 up to date" in drawn
+    assert "images 1/2  0 copied  1 up to date" in drawn
 
 
 def test_failures_are_written_as_they_come() -> None:
@@ -103,7 +113,8 @@ def test_failures_are_written_as_they_come() -> None:
 def test_retried_image_is_not_settled() -> None:
     """An image to be tried again counts as known, and is settled when it ends; also if its digest was unknown."""
     early = replace(outcome(ONE, Status.FAILED), copy=replace(COPY, source=COPY.source.with_tag("1")))
-    begun = (TaskStarted(TASK), CopyRetried(early))
+    found = CopyFound(replace(COPY, targets=(ONE,), to=(0,)))
+    begun = (TaskStarted(TASK), found, CopyRetried(early))
 
     said, waiting = shown(*begun)
     _, again = shown(*begun, CopyStarted(replace(COPY, targets=(ONE,), to=(0,))))
