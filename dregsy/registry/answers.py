@@ -11,21 +11,27 @@ from dregsy.registry.wire import Response, show
 
 _BODY_LIMIT = 64 * 2**10
 _MESSAGE_LIMIT = 300
+_EXPIRED = "the storage behind the registry refuses the address that the registry gave out: are the clocks right?"
 
 
-async def failure(response: Response) -> RegistryError:
-    """Turn an answer that was not wanted into the error to raise."""
+async def failure(response: Response, *, elsewhere: bool = False) -> RegistryError:
+    """Turn an answer that was not wanted into the error to raise.
+
+    ``elsewhere`` says that it came from a host that the registry redirected to: what that refuses is
+    no matter of the login, but of an address that may have run out, and the registry gives another.
+    """
     codes, said = await _explanation(response)
     place = f"{response.method} {show(response.url)}"
     text = f"{place} answered {response.status}" + (f": {said}" if said else "")
-    kind, hint = _classify(response.status, codes)
+    refused = elsewhere and response.status in {401, 403}
+    kind, hint = (RegistryError, _EXPIRED) if refused else _classify(response.status, codes)
     error = kind(
         text,
         method=response.method,
         url=show(response.url),
         status=response.status,
         codes=codes,
-        retryable=response.status in RETRYABLE_STATUS,
+        retryable=refused or response.status in RETRYABLE_STATUS,
         hint=hint,
     )
     if isinstance(error, RateLimited):

@@ -1,10 +1,10 @@
 """Who we are to one registry: basic logins and bearer tokens, fetched once per scope and renewed in time."""
 
 import asyncio
-import base64
 import time
-from collections import defaultdict
+from collections.abc import Callable
 from urllib.parse import urlencode
+from weakref import WeakValueDictionary
 
 from dregsy.credentials import Logins
 from dregsy.errors import Unauthorized
@@ -12,7 +12,7 @@ from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry import challenge
 from dregsy.registry.answers import failure
 from dregsy.registry.challenge import Challenge, Token
-from dregsy.registry.wire import Response, Wire
+from dregsy.registry.wire import Response, Wire, basic
 
 _MARGIN = 15.0
 """A token is renewed this many seconds before it expires, so that no request carries a dying one."""
@@ -25,14 +25,15 @@ Key = tuple[Login, tuple[str, ...]]
 class Authorizer:
     """Makes the Authorization header for requests to one registry (Docker token authentication; RFC 7617)."""
 
-    def __init__(self, endpoint: Endpoint, logins: Logins, wire: Wire) -> None:
+    def __init__(self, endpoint: Endpoint, logins: Logins, wire: Wire, clock: Callable[[], float] = time.time) -> None:
         self._endpoint = endpoint
         self._logins = logins
         self._wire = wire
+        self._clock = clock
         self._challenge: Challenge | None = None
         self._plain = False
         self._tokens: dict[Key, Token] = {}
-        self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     def learn(self, response: Response, root: str) -> None:
         """Take from the answer to the first greeting which kind of login the registry wants."""
@@ -67,12 +68,19 @@ class Authorizer:
         return True
 
     async def _token(self, login: Login, scopes: tuple[str, ...]) -> Token:
+        """Return a token that will be good for a while; those who want the same one wait for one request."""
         key = (login, scopes)
-        async with self._locks[key]:
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
             token = self._tokens.get(key)
-            if token is None or token.expires_at - _MARGIN < time.time():
-                token = self._tokens[key] = await self._fetch(login, scopes)
+            if token is None or not self._is_good(token):
+                token = await self._fetch(login, scopes)
+                self._tokens = {known: one for known, one in self._tokens.items() if self._is_good(one)}
+                self._tokens[key] = token
             return token
+
+    def _is_good(self, token: Token) -> bool:
+        return self._clock() < token.expires_at - _MARGIN
 
     async def _fetch(self, login: Login, scopes: tuple[str, ...]) -> Token:
         """Ask the token server that the registry named."""
@@ -86,10 +94,10 @@ class Authorizer:
         response = await self._wire.exchange(wanted.method, wanted.url, headers, body)
         try:
             if response.status == 200:
-                return challenge.parse_token(await response.read(_TOKEN_LIMIT), time.time())
+                return challenge.parse_token(await response.read(_TOKEN_LIMIT), self._clock())
             error = await failure(response)
         finally:
-            response.release()
+            await response.release()
         if isinstance(error, Unauthorized):
             error.message = f"the token server of {self._endpoint.host} refuses the login ({error.status})"
             error.hint = "check user name and password" if not login.is_anonymous else "give it a login"
@@ -107,7 +115,4 @@ def _bearer(token: Token) -> str:
 
 
 def _basic(login: Login) -> dict[str, str]:
-    if login.password is None:
-        return {}
-    pair = f"{login.username}:{login.password.reveal()}".encode()
-    return {"Authorization": f"Basic {base64.b64encode(pair).decode('ascii')}"}
+    return {} if login.password is None else {"Authorization": basic(login)}

@@ -1,8 +1,8 @@
 """The verbs of one registry (OCI distribution spec): tags, manifests, blobs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from dregsy.errors import DigestMismatch, ImageError, NotFound, RegistryError
@@ -78,17 +78,15 @@ class Registry:
         Raises NotFound, DigestMismatch, and ImageError for what is no manifest or larger than 8 MiB.
         """
         request = self._manifest_request("GET", repository, reference, {200})
-        async with self._transport.send(request) as response:
-            try:
-                raw = await response.read(SIZE_LIMIT)
-            except RegistryError as error:
-                if error.status != 200:
-                    raise
-                name = f"{self.endpoint.host}/{repository} {reference}"
-                raise ImageError(f"the manifest {name} is larger than {SIZE_LIMIT} bytes") from None
-            media_type = response.headers.get("Content-Type", "")
+        try:
+            response, raw = await self._transport.fetch(request, SIZE_LIMIT)
+        except RegistryError as error:
+            if error.status != 200:
+                raise
+            name = f"{self.endpoint.host}/{repository} {reference}"
+            raise ImageError(f"the manifest {name} is larger than {SIZE_LIMIT} bytes") from None
         wanted = None if is_tag(reference) else Digest.parse(reference)
-        return Manifest.parse(raw, media_type, digest=wanted)
+        return Manifest.parse(raw, response.headers.get("Content-Type", ""), digest=wanted)
 
     async def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> None:
         """Store a manifest under a tag or its digest, byte for byte (end-7).
@@ -212,14 +210,15 @@ def _length(response: Response) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else UNKNOWN_SIZE
 
 
-async def _verified(chunks: AsyncIterator[bytes], verifier: Verifier) -> AsyncIterator[bytes]:
+async def _verified(chunks: AsyncGenerator[bytes, None], verifier: Verifier) -> AsyncGenerator[bytes, None]:
     """Pass chunks on, each only when the next has come, and the last only when the whole is right."""
     held = b""
-    async for chunk in chunks:
-        verifier.update(chunk)
-        if held:
-            yield held
-        held = chunk
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            verifier.update(chunk)
+            if held:
+                yield held
+            held = chunk
     verifier.finish()
     if held:
         yield held

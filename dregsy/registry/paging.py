@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 from dregsy.errors import RegistryError
 from dregsy.model import pattern
 from dregsy.registry.transport import Request, Transport
+from dregsy.registry.wire import show
 
 PAGE_SIZES = (1000, 500, 250, 100)
 _PAGES_LIMIT = 20_000
@@ -19,7 +21,7 @@ class Pager:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._sizes = list(PAGE_SIZES)
+        self._size = PAGE_SIZES[0]
 
     async def pages(
         self, path: str, key: str, *, repository: str = "", scopes: tuple[str, ...] = ()
@@ -32,16 +34,15 @@ class Pager:
         seen: set[str] = set()
         query: dict[str, str] = {}
         for _ in range(_PAGES_LIMIT):
-            request = Request("GET", path, repository, scopes)
-            items, link = await self._page(request, key, query)
-            new = [item for item in items if item not in seen]
+            items, link = await self._page(Request("GET", path, repository, scopes), key, query)
+            new = [item for item in dict.fromkeys(items) if item not in seen]
             if not new:
                 return
             seen.update(new)
             yield new
             if link is not None:
                 query = link
-            elif len(items) == self._sizes[0]:
+            elif len(items) == self._size:
                 query = {"last": items[-1]}
             else:
                 return
@@ -49,22 +50,15 @@ class Pager:
 
     async def _page(self, request: Request, key: str, query: dict[str, str]) -> tuple[list[str], dict[str, str] | None]:
         """Read one page and the query of the next; asks for smaller pages where the size is refused."""
-        while True:
-            full = {"n": str(self._sizes[0]), **query}
-            target = f"{request.target}?{urlencode(full, quote_via=quote)}"
-            one = Request("GET", target, request.repository, request.scopes, accept=frozenset({200, 400}))
-            async with self._transport.send(one) as response:
-                if response.status == 200:
-                    items = _texts(await response.read(), key, response.url)
-                    return items, _next(response.header_values("Link"), response.url)
-            if len(self._sizes) == 1:
-                raise RegistryError(
-                    f"{self._transport.endpoint.host}/{request.target} refuses every page size",
-                    method="GET",
-                    url=request.target,
-                    status=400,
-                )
-            del self._sizes[0]
+        sizes = [size for size in PAGE_SIZES if size <= self._size]
+        for size in sizes:
+            target = f"{request.target}?{urlencode({'n': str(size), **query}, quote_via=quote)}"
+            accept = frozenset({200} if size == sizes[-1] else {200, 400})
+            response, raw = await self._transport.fetch(replace(request, target=target, accept=accept))
+            if response.status == 200:
+                self._size = size
+                break
+        return _texts(raw, key, response.url), _next(response.header_values("Link"), response.url)
 
 
 def _texts(raw: bytes, key: str, url: str) -> list[str]:
@@ -75,7 +69,9 @@ def _texts(raw: bytes, key: str, url: str) -> list[str]:
         if not isinstance(items, list):
             raise ValueError("not a list")
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise RegistryError(f"{url.partition('?')[0]} answered with something that is no list of {key}") from None
+        raise RegistryError(
+            f"{show(url)} answered with something that is no list of {key}", method="GET", url=show(url), status=200
+        ) from None
     return [item for item in items if isinstance(item, str)]
 
 
@@ -84,12 +80,17 @@ def _next(links: list[str], url: str) -> dict[str, str] | None:
     found = next((match for line in links if (match := _LINK.search(line))), None)
     if found is None:
         return None
-    target = urljoin(url, found.group(1) or "")
-    if urlsplit(target).netloc != urlsplit(url).netloc:
+    try:
+        target = urlsplit(urljoin(url, found.group(1) or ""))
+    except ValueError:
         raise RegistryError(
-            f"{url.partition('?')[0]} sends its list's next page to another host, {urlsplit(target).hostname}",
+            f"{show(url)} names a next page whose address is none", method="GET", url=show(url)
+        ) from None
+    if target.netloc != urlsplit(url).netloc:
+        raise RegistryError(
+            f"{show(url)} sends its list's next page to another host, {target.netloc.rpartition('@')[2]}",
             method="GET",
-            url=url.partition("?")[0],
+            url=show(url),
             hint="this is refused; the registry's external address is probably not configured",
         )
-    return dict(parse_qsl(urlsplit(target).query)) or None
+    return dict(parse_qsl(target.query)) or None

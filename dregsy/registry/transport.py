@@ -4,10 +4,12 @@ Credentials go to the registry's own host and its token server, and nowhere else
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from dregsy.credentials import Logins
@@ -17,10 +19,12 @@ from dregsy.registry.answers import failure
 from dregsy.registry.authorizer import Authorizer
 from dregsy.registry.limits import Lane, Limits
 from dregsy.registry.retry import Backoff
-from dregsy.registry.wire import Body, NoTLS, Response, Timeouts, UntrustedCertificate, Wire, show
+from dregsy.registry.wire import JSON_LIMIT, Body, NoTLS, Response, Timeouts, UntrustedCertificate, Wire, show
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +81,42 @@ class Transport:
         Tries again after passing faults, unless the body is a stream, which can't be sent twice.
         Raises Unauthorized, NotFound, RateLimited, Unreachable or another RegistryError.
         """
+        url = await self._url(request)
         async with self.place(request.lane) if request.lane else nullcontext():
-            response = await self._attempts(request)
+            response = await self._attempts(request, partial(self._accepted, request, url))
             try:
                 yield response
             finally:
-                response.release()
+                await response.release()
 
-    async def _attempts(self, request: Request) -> Response:
+    async def fetch(self, request: Request, limit: int = JSON_LIMIT) -> tuple[Response, bytes]:
+        """Send ``request`` like ``send`` and read the answer's body, of at most ``limit`` bytes.
+
+        An answer that breaks off is one of the faults after which it is tried again.
+        """
+        url = await self._url(request)
+
+        async def whole() -> tuple[Response, bytes]:
+            response = await self._accepted(request, url)
+            try:
+                return response, await response.read(limit)
+            finally:
+                await response.release()
+
+        async with self.place(request.lane) if request.lane else nullcontext():
+            return await self._attempts(request, whole)
+
+    async def _url(self, request: Request) -> str:
+        """The whole URL of a request. Finding the root has attempts of its own, which a request does not multiply."""
+        return urljoin(await self.root(), request.target)
+
+    async def _attempts(self, request: Request, send: Callable[[], Awaitable[Answer]]) -> Answer:
         """Send a request as often as its errors allow."""
         attempt = 0
         while True:
             attempt += 1
             try:
-                return await self._accepted(request)
+                return await send()
             except RegistryError as error:
                 asked = error.retry_after if isinstance(error, RateLimited) else None
                 once = isinstance(request.body, Body) or not error.retryable
@@ -99,15 +125,15 @@ class Transport:
                     raise
             await asyncio.sleep(wait)
 
-    async def _accepted(self, request: Request) -> Response:
+    async def _accepted(self, request: Request, url: str) -> Response:
         """One attempt, ending in an accepted answer or an error."""
-        response = await self._authorized(request, urljoin(await self.root(), request.target))
+        response = await self._authorized(request, url)
         if response.status in request.accept:
             return response
         try:
-            raise await failure(response)
+            raise await failure(response, elsewhere=not self._is_own(response.url))
         finally:
-            response.release()
+            await response.release()
 
     async def _authorized(self, request: Request, url: str) -> Response:
         """Send a request with a login; once again with a new one where the registry calls it stale."""
@@ -115,16 +141,12 @@ class Transport:
         response = await self._redirected(request, url, sent)
         if response.status != 401 or not self._is_own(response.url):
             return response
-        try:
-            renewed = await self._authorizer.renew(
-                response, request.repository, request.scopes, sent.get("Authorization")
-            )
-        except DregsyError:
-            response.release()
-            raise
-        if not renewed:
-            return response
-        response.release()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(response.release)
+            stale = sent.get("Authorization")
+            if not await self._authorizer.renew(response, request.repository, request.scopes, stale):
+                stack.pop_all()
+                return response
         if isinstance(request.body, Body):
             raise Unauthorized(
                 f"{self.endpoint.host} wanted a new login in the middle of an upload",
@@ -148,8 +170,8 @@ class Transport:
             location = response.headers.get("Location", "")
             if response.status not in _REDIRECTS or not location or request.method not in {"GET", "HEAD"}:
                 return response
-            response.release()
-            target = urljoin(url, location)
+            await response.release()
+            target = _joined(url, location)
             if not _is_safe_redirect(url, target):
                 raise RegistryError(
                     f"{show(url)} redirects to an address that is not safe: {show(target)}",
@@ -171,15 +193,16 @@ class Transport:
         A registry behind a proxy that ends TLS may name itself with http: the scheme that works is kept.
         """
         named = response.headers.get("Location", "")
-        target = urlsplit(urljoin(response.url, named))
-        own = urlsplit(self._root)
+        target, own = urlsplit(_joined(response.url, named)), urlsplit(self._root)
         if target.netloc == own.netloc:
             target = target._replace(scheme=own.scheme)
         if not named or target.scheme not in {own.scheme, "https"} or not target.hostname:
+            where = f"at an address that is not safe: {show(target.geturl())}" if named else "without saying where"
             raise RegistryError(
-                f"{show(response.url)} opens an upload without saying where",
+                f"{show(response.url)} opens an upload {where}",
                 method=response.method,
                 url=show(response.url),
+                hint="the registry's external address is probably not configured",
             )
         return target.geturl()
 
@@ -234,23 +257,33 @@ class Transport:
                 await asyncio.sleep(wait)
                 continue
             self._authorizer.learn(response, root)
-            response.release()
+            await response.release()
             return
 
 
 def is_loopback(netloc: str) -> bool:
     """Whether a host (with or without port) is this machine, by its name or address alone."""
-    host = urlsplit(f"//{netloc}").hostname or ""
     try:
-        return ip_address(host).is_loopback
+        host = urlsplit(f"//{netloc}").hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        return False  # a name such as x.localhost, too: not every resolver keeps it at home
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port of a URL (RFC 6454)."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _joined(url: str, location: str) -> str:
+    """The address that ``location`` means in an answer of ``url``; RegistryError when it means none."""
+    try:
+        target = urljoin(url, location)
+        _origin(target)
+    except ValueError:
+        raise RegistryError(f"{show(url)} sends its clients to an address that is none", url=show(url)) from None
+    return target
 
 
 def _is_safe_redirect(source: str, target: str) -> bool:

@@ -5,10 +5,17 @@ depends on it.
 """
 
 import asyncio
+import base64
+import io
+import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -16,28 +23,35 @@ from yarl import URL
 
 from dregsy import __version__
 from dregsy.errors import DregsyError, RegistryError, Unreachable
-from dregsy.model.endpoint import Endpoint
+from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry import proxies, tls
 
 BUFFER = 2**20
 JSON_LIMIT = 16 * 2**20
 HEADER_LIMIT = 32 * 2**10
+_KEEPALIVE = 30.0
+"""Seconds that a connection may idle; shorter than what servers allow, so that few are found dead when used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait for a connection, for the next bytes of an answer, and for room to send more."""
+    """Seconds to wait for what may never come."""
 
     connect: float = 20.0
+    """For a connection: name, address, proxy and TLS."""
     read: float = 60.0
+    """For the next bytes of an answer."""
     stall: float = 60.0
+    """For room to send more."""
     commit: float = 300.0
     """For the answer to an upload: registries hash and store the whole blob before they answer."""
+    whole: float = 300.0
+    """For all of an answer that is kept in memory, so that one that drips in has an end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body of ``length`` bytes that is produced while it is sent."""
+    """A request body of ``length`` bytes that is produced while it is sent; a negative length stands for unknown."""
 
     length: int
     chunks: Callable[[], AsyncIterator[bytes]]
@@ -54,16 +68,23 @@ class UntrustedCertificate(Unreachable):
 class Response:
     """The status and headers of an answer, and its body when it is asked for."""
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+    def __init__(self, answer: aiohttp.ClientResponse, patience: float, sending: "_Sending | None") -> None:
         self._answer = answer
+        self._patience = patience
+        self._sending = sending
         self.method = answer.method
         self.status = answer.status
         self.headers: Mapping[str, str] = answer.headers
         self.url = str(answer.url)
 
-    def release(self) -> None:
-        """Give the connection back, or close it where a part of the body was not read."""
+    async def release(self) -> None:
+        """Give the connection back, or close it where a body was not read or not sent to its end.
+
+        A producer of a body has ended when this returns.
+        """
         self._answer.release()
+        if self._sending is not None:
+            await self._sending.close()
 
     def header_values(self, name: str) -> list[str]:
         """Return every line of a header that may come more than once."""
@@ -72,37 +93,38 @@ class Response:
     async def read(self, limit: int = JSON_LIMIT) -> bytes:
         """Read the whole body; RegistryError when it is larger than ``limit`` bytes."""
         parts, size = [], 0
-        async for chunk in self.chunks():
-            parts.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                raise RegistryError(
-                    f"{show(self.url)} answered with more than {limit} bytes",
-                    method=self.method,
-                    url=show(self.url),
-                    status=self.status,
-                )
+        try:
+            async with asyncio.timeout(self._patience):
+                async for chunk in self.chunks():
+                    parts.append(chunk)
+                    size += len(chunk)
+                    if size > limit:
+                        raise RegistryError(
+                            f"{show(self.url)} answered with more than {limit} bytes",
+                            method=self.method,
+                            url=show(self.url),
+                            status=self.status,
+                        )
+        except TimeoutError as error:
+            raise translate(error, self.method, self.url) from None
         return b"".join(parts)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the body as it arrives."""
         try:
             async for chunk in self._answer.content.iter_any():
                 yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise translate(error, self.method, self.url) from error
+            raise translate(error, self.method, self.url) from None
 
 
 class Wire:
     """The connections of one registry, and to the token and storage servers it sends its clients to."""
 
-    def __init__(
-        self, endpoint: Endpoint, environ: Mapping[str, str], timeouts: Timeouts | None = None, places: int = 32
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, environ: Mapping[str, str], timeouts: Timeouts | None = None) -> None:
         self._endpoint = endpoint
         self._environ = environ
         self._timeouts = timeouts or Timeouts()
-        self._places = places
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[str, tuple[object, ssl.SSLContext]] = {}
 
@@ -121,48 +143,50 @@ class Wire:
         body's producer raises passes through as it is, and the connection is cut, so that the
         receiver cannot take the part for the whole.
         """
-        try:
-            return Response(await self._answer(method, url, headers, body))
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise translate(error, method, url) from error
+        content = _Sending(body, self._timeouts) if isinstance(body, Body) else body
+        sending = content if isinstance(content, _Sending) else None
+        async with sending or nullcontext():
+            try:
+                answer = await self._answer(method, url, headers, content)
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                # Without a cause: the library's errors repeat URLs with their queries.
+                raise translate(error, method, url) from None
+            return Response(answer, self._timeouts.whole, sending)
 
     async def _answer(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None
+        self, method: str, url: str, headers: Mapping[str, str], body: "bytes | _Sending | None"
     ) -> aiohttp.ClientResponse:
         parts = urlsplit(url)
-        proxy = proxies.proxy_for(parts.scheme, parts.netloc, self._environ)
-        login = proxy.login if proxy else None
-        auth = None
-        if login is not None and login.password is not None:
-            auth = aiohttp.BasicAuth(login.username, login.password.reveal(), "utf-8")
-        secure = self._context(parts.netloc) if parts.scheme == "https" else True
+        netloc = parts.netloc.rpartition("@")[2]
+        proxy = proxies.proxy_for(parts.scheme, netloc, self._environ)
+        login = {"Proxy-Authorization": basic(proxy.login)} if proxy and proxy.login else {}
+        secure = self._context(netloc) if parts.scheme == "https" else True
         headers = {"Accept-Encoding": "identity", **headers}
-        session = self._ready()
-        source = _Sending(body, self._timeouts) if isinstance(body, Body) else None
-        if source is not None:
-            headers["Content-Length"] = str(source.body.length)
-        try:
-            async with asyncio.timeout(None) as guard:
-                return await session.request(
-                    method,
-                    URL(url, encoded=True),
-                    headers=headers,
-                    timeout=self._limit(self._timeouts.commit if source else self._timeouts.read),
-                    data=source.produce(guard) if source else body,
-                    allow_redirects=False,
-                    ssl=secure,
-                    proxy=proxy.url if proxy else None,
-                    proxy_auth=auth,
-                )
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            if source is not None and source.error is not None:
-                raise source.error from None
-            raise
+        limits, read, total = self._timeouts, self._timeouts.read, None
+        if isinstance(body, _Sending):
+            read = limits.commit
+            headers |= body.headers
+        else:
+            total = limits.connect + limits.stall + limits.read
+        async with asyncio.timeout(total) as guard:
+            if isinstance(body, _Sending):
+                body.guard = guard
+            return await self._ready().request(
+                method,
+                URL(url, encoded=True),
+                headers=headers if secure is not True else headers | login,
+                timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect, sock_read=read),
+                data=io.BytesIO(body) if isinstance(body, bytes) and body else body,  # it warns of large bytes as such
+                allow_redirects=False,
+                ssl=secure,
+                proxy=proxy.url if proxy else None,
+                proxy_headers=login if secure is not True else None,
+            )
 
     def _ready(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._places, keepalive_timeout=75),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),  # Limits bounds them
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"dregsy/{__version__}"},
                 auto_decompress=False,
@@ -172,9 +196,6 @@ class Wire:
                 trust_env=False,
             )
         return self._session
-
-    def _limit(self, read: float) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=None, connect=None, sock_connect=self._timeouts.connect, sock_read=read)
 
     def _context(self, netloc: str) -> ssl.SSLContext:
         """Return the TLS settings for a host; made anew when its certificates changed on disk."""
@@ -187,60 +208,102 @@ class Wire:
 
 
 class _Sending:
-    """Feeds a body to the HTTP library, notes what its producer raised, and keeps the time limit moving."""
+    """A body as the HTTP library takes it, on a task of the library's own.
+
+    Entered while the request is under way: keeps the time limit ``guard`` moving, brings back what
+    the producer raised, and leaves no producer running where the request fails.
+    """
 
     def __init__(self, body: Body, timeouts: Timeouts) -> None:
-        self.body = body
-        self.error: DregsyError | None = None
+        self.headers = {"Content-Length": str(body.length)} if body.length >= 0 else {}
+        self.guard: asyncio.Timeout | None = None
+        self._chunks = body.chunks()
         self._timeouts = timeouts
+        self._task: asyncio.Task[object] | None = None
+        self._error: BaseException | None = None
 
-    async def produce(self, guard: asyncio.Timeout) -> AsyncIterator[bytes]:
-        now = asyncio.get_running_loop().time
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.guard = None
+        if error is None:
+            return
+        await self.close()
+        if isinstance(self._error, Exception) and isinstance(error, Exception):
+            raise self._error from None
+
+    async def close(self) -> None:
+        """End the producer, and the library's task; to be called when the request is over."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        if isinstance(self._chunks, AsyncGenerator):
+            await self._chunks.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        task = asyncio.current_task()
+        self._task = self._task or task
+        if self._task is not task:
+            raise ConnectionAbortedError  # a second attempt of the library's own: what went out is gone
+        self._limit(None)  # the producer has time limits of its own
         try:
-            async for chunk in self.body.chunks():
-                guard.reschedule(now() + self._timeouts.stall)
-                yield chunk
-                guard.reschedule(None)  # the producer has time limits of its own
-        except DregsyError as error:
-            self.error = error
-            raise
-        guard.reschedule(now() + self._timeouts.commit)
+            chunk = await anext(self._chunks, None)
+        finally:
+            self._error = sys.exception()
+        self._limit(self._timeouts.commit if chunk is None else self._timeouts.stall)
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
+    def _limit(self, seconds: float | None) -> None:
+        if self.guard is not None and not self.guard.expired():
+            now = asyncio.get_running_loop().time()
+            self.guard.reschedule(None if seconds is None else now + seconds)
+
+
+def basic(login: Login) -> str:
+    """Return what logs in by user name and password, in UTF-8 (RFC 7617)."""
+    password = login.password.reveal() if login.password else ""
+    return "Basic " + base64.b64encode(f"{login.username}:{password}".encode()).decode("ascii")
 
 
 def show(url: str) -> str:
     """The URL without user info, query and fragment, which may hold secrets."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    try:
+        parts = urlsplit(url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except ValueError:  # half an IPv6 address, perhaps: nobody can tell what the rest is
+        return "(address)"
 
 
 def translate(error: Exception, method: str, url: str) -> DregsyError:
     """Say in this project's words what the HTTP library, the socket or TLS reported."""
-    if isinstance(error, DregsyError):
-        return error
     place = urlsplit(show(url)).netloc
-    inner = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    cause = getattr(error, "os_error", None) or inner
-    text, hint, retryable = _explain_connection(error, cause, place) or _explain_answer(error, place)
+    cause = getattr(error, "os_error", None) or error
+    if not isinstance(cause, ssl.SSLError) and isinstance(cause.__cause__, ssl.SSLError):
+        cause = cause.__cause__  # TLS 1.3 tells only after the handshake that a client certificate is missing
+    text, hint, retryable = _explain_connection(error, cause, place) or _explain_answer(error, cause, place)
     kind = Unreachable
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         kind = UntrustedCertificate
-    elif _is_plain(cause):
+    elif isinstance(cause, ssl.SSLError) and (cause.reason or "") in _PLAIN_REASONS:
         kind = NoTLS
     return kind(text, method=method, url=show(url), retryable=retryable, hint=hint)
 
 
 Explanation = tuple[str, str, bool]
 
-
-def _is_plain(cause: Exception) -> bool:
-    """Whether the TLS handshake met a server that speaks something else."""
-    return isinstance(cause, ssl.SSLError) and (cause.reason or "") in _PLAIN_REASONS
-
-
 _PLAIN_REASONS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+"""What TLS says when it meets a server that speaks something else."""
 
 
-def _explain_connection(error: Exception, cause: Exception, place: str) -> Explanation | None:
+def _explain_connection(error: Exception, cause: BaseException, place: str) -> Explanation | None:
     """Text, hint and whether to try again, for what kept the connection from coming about."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         reason = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
@@ -249,24 +312,33 @@ def _explain_connection(error: Exception, cause: Exception, place: str) -> Expla
     if isinstance(cause, ssl.SSLError):
         reason = (cause.reason or str(cause)).replace("_", " ").lower()
         hint = f"if the registry wants a client certificate, put client.cert and client.key into {place}/"
-        return f"{place} and this machine cannot agree on TLS: {reason}", hint, False
-    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        return f"the proxy on the way to {place} refuses the connection", "check HTTPS_PROXY and NO_PROXY", True
+        return f"{place} and this machine cannot agree on TLS: {reason}", hint, isinstance(cause, ssl.SSLEOFError)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        hint = "check HTTPS_PROXY and NO_PROXY, and the login in it"
+        return f"the proxy on the way to {place} refuses the connection ({error.status})", hint, error.status >= 500
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"the proxy on the way to {place} cannot be reached", "check HTTPS_PROXY and NO_PROXY", True
     if isinstance(cause, socket.gaierror):
+        name = getattr(error, "host", place)  # that of a proxy, perhaps
         again = cause.errno == socket.EAI_AGAIN
-        return f"the name {place} does not resolve", "check the registry's name and this machine's DNS", again
+        return f"the name {name} does not resolve", "check how it is written, and this machine's DNS", again
     if isinstance(error, aiohttp.ClientConnectorError):
-        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else "no connection"
-        return f"cannot connect to {place}: {reason}", "check the address, and that the registry is running", True
+        return f"cannot connect to {place}{_reason(cause)}", "check the address, and that the registry is running", True
     return None
 
 
-def _explain_answer(error: Exception, place: str) -> Explanation:
+def _explain_answer(error: Exception, cause: BaseException, place: str) -> Explanation:
     """Text, hint and whether to try again, for what went wrong on an open connection."""
     if isinstance(error, TimeoutError):
         return f"{place} did not answer in time", "", True
-    if isinstance(error, aiohttp.InvalidURL | ValueError):
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
         return f"{place or 'the address'} is not a usable address", "", False
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"{place} answered with something that is not proper HTTP", "", False
-    return f"the connection to {place} broke", "", True
+        return f"{place} answered with something that is not proper HTTP", "is it a registry?", False
+    return f"the connection to {place} broke{_reason(cause)}", "", True
+
+
+def _reason(cause: BaseException) -> str:
+    """What the system says about an error; an aiohttp text of its own may repeat a URL, and is not shown."""
+    number = cause.errno if isinstance(cause, OSError) else None
+    return f": {os.strerror(number).lower()}" if number else ""
