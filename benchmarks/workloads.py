@@ -12,13 +12,14 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.measure import DREGSY, MIB, Figures, clean_environ, in_turn, requests_in, run
+from benchmarks.measure import DREGSY, MIB, clean_environ, in_turn, requests_in, run
 from dregsy.embedded import images
 from dregsy.embedded.images import Image
 from dregsy.model.digest import Digest
 from dregsy.model.manifest import Manifest
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry, stop
+from tests.testbed.usage import Usage
 
 ACCESS_LOG = {"log": {"accesslog": {"disabled": False}}}
 
@@ -53,11 +54,11 @@ class Bench:
         )
         return str(path)
 
-    def dregsy(self, config: str) -> Figures:
+    def dregsy(self, config: str) -> Usage:
         """Run the command as a user does."""
         return run([DREGSY, f"-config={config}"], self.environ)
 
-    def skopeo(self, *arguments: str) -> Figures:
+    def skopeo(self, *arguments: str) -> Usage:
         """Run skopeo against the plain registries."""
         return run(["skopeo", "--insecure-policy", *arguments], self.environ)
 
@@ -66,10 +67,10 @@ class Bench:
         tags = [f"run{number}" for number in range(self.times)]
         self._push_big("bench/big")
 
-        def ours(number: int) -> Figures:
+        def ours(number: int) -> Usage:
             return self.dregsy(self.config("big", f"from: bench/big, to: ours/{tags[number]}, tags: [latest]"))
 
-        def theirs(number: int) -> Figures:
+        def theirs(number: int) -> Usage:
             source, target = f"{self.source.host}/bench/big:latest", f"{self.target.host}/theirs/{tags[number]}:latest"
             flags = ("--src-tls-verify=false", "--dest-tls-verify=false", "--preserve-digests")
             figures = self.skopeo("copy", "--all", *flags, f"docker://{source}", f"docker://{target}")

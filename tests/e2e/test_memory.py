@@ -3,15 +3,14 @@
 import hashlib
 import http.client
 import json
-import os
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from dregsy.model.digest import Digest
 from tests.testbed.command import Dregsy, mirror
 from tests.testbed.servers import DockerRegistry
+from tests.testbed.usage import used_by
 
 MIB = 2**20
 SIZE = 1024
@@ -30,14 +29,10 @@ def test_one_gibibyte_in_a_hundred_mebibytes(tmp_path: Path) -> None:
         digest = push_big(source.host)
         dregsy = Dregsy(tmp_path / "user")
         config = dregsy.config(mirror(source.host, target.host, {"from": "big", "tags": ["v1"]}))
-        child = subprocess.Popen(
-            [dregsy.program, "-config", config], env=dregsy.environ, cwd=dregsy.folder, stdout=subprocess.DEVNULL
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+        used = used_by([dregsy.program, "-config", config], dregsy.environ, dregsy.folder)
 
-        assert child.returncode == 0
-        assert usage.ru_maxrss / 1024 < LIMIT_MIB
+        assert used.code == 0, used.output
+        assert used.peak < LIMIT_MIB
         connection = http.client.HTTPConnection(target.host, timeout=60)
         connection.request("HEAD", f"/v2/big/blobs/{digest}")
         answer = connection.getresponse()

@@ -59,6 +59,9 @@ class Served:
         except OSError as error:
             self._bound.set_exception(error)
         finally:
+            held = [one.transport for one in runner.server.connections if one.transport] if runner.server else []
             await runner.cleanup()
+            for transport in held:
+                transport.abort()  # one that still has bytes for a client that does not read would stay open
             for _ in range(_CYCLES):
                 await asyncio.sleep(0)  # transports close in the loop's next turns, not at once
