@@ -1,5 +1,6 @@
 """A real docker daemon as a child process, with folders of its own and no network of its own."""
 
+import os
 import shutil
 import signal
 import socket
@@ -22,6 +23,8 @@ class Dockerd:
     """
 
     def __init__(self, *options: str) -> None:
+        if os.geteuid() != 0:
+            raise RuntimeError("a docker daemon needs root: run the tests as root, in a container if you like")
         # Not below pytest's folders: the path of a socket may have 107 bytes, and dockerd makes longer ones.
         self.folder = Path(tempfile.mkdtemp(prefix="dockerd-"))
         self.host = f"unix://{self.folder}/d.sock"
