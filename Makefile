@@ -38,4 +38,4 @@ bench: $(STAMP) ## measure, side by side with skopeo (minutes; never part of the
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what setup and the tools made
-	rm -rf .venv .mypy_cache .ruff_cache dist build
+	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build

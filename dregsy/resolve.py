@@ -99,7 +99,12 @@ class Resolver:
                 group.create_task(self._compare(task.targets[to], target, digest))
                 for to, target in zip(resolved.to, resolved.targets, strict=True)
             ]
-        reasons = tuple(one.result() for one in asked)
+        reasons = tuple(
+            _itself(resolved.source)
+            if one.result() is Reason.CHANGED and _is_same_tag(resolved.source, target)
+            else one.result()
+            for one, target in zip(asked, resolved.targets, strict=True)
+        )
         if single is not None and {Reason.MISSING, Reason.CHANGED} & set(reasons):
             await _check_platform(registry, copy, single)
         return Decision(resolved, reasons)
@@ -130,6 +135,16 @@ class Resolver:
         if found is None:
             return Reason.MISSING
         return Reason.CURRENT if found.digest == digest else Reason.CHANGED
+
+
+def _is_same_tag(one: Ref, other: Ref) -> bool:
+    return (one.name, one.tag) == (other.name, other.tag)
+
+
+def _itself(source: Ref) -> Failure:
+    """What becomes of a copy that would replace what it copies from."""
+    text = f"{source.name}:{source.tag} would be overwritten with a part of itself"
+    return Failure.of(ImageError(text, hint="give the mapping another 'to', or leave out the platform"))
 
 
 def _ref(endpoint: Endpoint, name: str) -> Ref:

@@ -44,7 +44,7 @@ def group() -> None:
     """Keep container images in step between registries.
 
     A YAML file says which images go from where to where, and how often. 'dregsy -config FILE' does
-    what it says: images that are new or changed are copied, the others cost one request each.
+    what it says: images that are new or changed are copied, the others cost one request at each side.
     """
 
 

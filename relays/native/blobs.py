@@ -1,6 +1,7 @@
 """Brings blobs to targets: skips what is there, mounts what is near, and sends each blob once per registry."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
@@ -15,6 +16,8 @@ from relays.native.source import Source
 
 MEMORY = 100_000
 """Of how many blobs at most it is remembered where they are; a daemon may run for months."""
+FRESH = 900.0
+"""For how many seconds that is believed: registries delete what nobody names any more."""
 
 
 class How(StrEnum):
@@ -32,8 +35,9 @@ class Blobs:
     wait for that, then mount it; when the first one fails, the next takes over.
     """
 
-    def __init__(self) -> None:
-        self._homes: dict[tuple[str, Digest], dict[str, None]] = {}
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._homes: dict[tuple[str, Digest], dict[str, float]] = {}
         self._locks: WeakValueDictionary[tuple[object, ...], asyncio.Lock] = WeakValueDictionary()
 
     async def ensure(
@@ -51,13 +55,13 @@ class Blobs:
                 async with self._lock(host, blob.digest):
                     if not homes:
                         how = await delivery.first()
-                        homes[repository] = None
+                        homes[repository] = self._now()
                         return how
                     home = next(reversed(homes))
                 how = await delivery.near(home)
                 if how is None:
                     homes.pop(home, None)
-            homes[repository] = None
+            homes[repository] = self._now()
             return how
 
     def forget(self, target: Registry, blobs: Iterable[Descriptor]) -> None:
@@ -65,9 +69,11 @@ class Blobs:
         for blob in blobs:
             self._homes.get((target.endpoint.api_host, blob.digest), {}).clear()
 
-    def _known(self, host: str, digest: Digest) -> dict[str, None]:
-        """Return the repositories that have a blob; what was learned first is forgotten first."""
+    def _known(self, host: str, digest: Digest) -> dict[str, float]:
+        """Return the repositories that have a blob, and since when that is known; what is old is forgotten."""
         homes = self._homes.setdefault((host, digest), {})
+        for repository in [one for one, since in homes.items() if self._now() - since > FRESH]:
+            del homes[repository]
         if len(self._homes) > MEMORY:
             del self._homes[next(iter(self._homes))]
         return homes

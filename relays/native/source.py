@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dregsy.errors import DregsyError
+from dregsy.errors import DregsyError, NotFound
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import UNKNOWN_SIZE, Descriptor, Manifest
@@ -75,8 +75,17 @@ class Source:
         """Fetch a manifest, or return it where it was fetched before."""
         async with self._locks[digest]:
             if digest not in self._manifests:
-                self._manifests[digest] = await self.registry.get_manifest(self.repository, str(digest))
+                self._manifests[digest] = await self._fetched(digest)
             return self._manifests[digest]
+
+    async def _fetched(self, digest: Digest) -> Manifest:
+        try:
+            return await self.registry.get_manifest(self.repository, str(digest))
+        except NotFound as error:
+            # It was there when it was compared: the tag has moved since, and another look finds its new image.
+            error.retryable = True
+            error.hint = "the image was deleted or its tag moved while it was being copied"
+            raise
 
     @asynccontextmanager
     async def blob(self, blob: Descriptor) -> AsyncIterator[BlobStream]:

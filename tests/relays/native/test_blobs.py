@@ -217,3 +217,18 @@ async def test_memory_is_bounded(
             await known.ensure(target, "app", Descriptor("", Digest.of(content), len(content)), source, lambda _: None)
     assert len(known._homes) == 3
     assert (a.count("GET", "/blobs/"), b.count("HEAD", "/blobs/")) == (5, 6)
+
+
+async def test_old_knowledge_is_not_believed(
+    shop: Workshop, embedded_pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a blob is is looked up again after a while: the target may have deleted what nobody named."""
+    a, b = embedded_pair
+    image = images.image("x/1")
+    await images.seed(a, "app", image)
+    first = await shop.moved(image.digest, f"{a.host}/app", f"{b.host}/app:v1")
+    monkeypatch.setattr(blobs, "FRESH", -1.0)
+    b.log.clear()
+    second = await shop.moved(image.digest, f"{a.host}/app", f"{b.host}/app:v2")
+    assert (first.blobs_moved, second.blobs_skipped) == (len(image.blobs), len(image.blobs))
+    assert b.count("HEAD", "/blobs/") == len(image.blobs)
