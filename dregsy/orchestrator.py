@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from dregsy.errors import DregsyError
+from dregsy.errors import DregsyError, Unreachable
 from dregsy.executor import Executor
 from dregsy.model.plan import Copy, Plan, Task
 from dregsy.model.report import (
@@ -114,6 +114,7 @@ class _Run:
         self._task = task
         self._workers = plan.parallel * _LOOKERS_PER_COPY
         self._rounds_left = plan.retries
+        self._timeout = plan.timeout
         self._resolver = resolver
         self._executor = executor
         self._emit = emit
@@ -196,7 +197,7 @@ class _Run:
         if self._stop.is_set():
             return
         try:
-            decision = await self._resolver.decide(self._task, copy)
+            decision = await _within(self._timeout, self._resolver.decide(self._task, copy), copy)
         except DregsyError as error:
             for position, target in enumerate(copy.targets):
                 yield position, Outcome(copy, target, Status.FAILED, failure=Failure.of(error))
@@ -231,6 +232,21 @@ class _Run:
         for outcome in outcomes:
             self.outcomes.append(outcome)
             self._emit(CopyFinished(outcome))
+
+
+async def _within(seconds: float, looking: Awaitable[Decision], copy: Copy) -> Decision:
+    """Wait for a comparison, but not for ever."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await looking
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise Unreachable(
+            f"{copy.source} could not be compared with its targets within {seconds:g} seconds",
+            retryable=True,
+            hint="check that the registries answer",
+        ) from None
 
 
 def _only(copy: Copy, positions: list[int]) -> Copy:

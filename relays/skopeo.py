@@ -26,8 +26,8 @@ from dregsy.model.endpoint import Endpoint, Login
 from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
 from dregsy.model.report import Moved
+from dregsy.registry.addresses import is_loopback
 from dregsy.registry.complaints import explain, redact
-from dregsy.registry.transport import is_loopback
 from dregsy.relay import Feature, Toolbox
 
 NAME = "skopeo"

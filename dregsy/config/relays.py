@@ -60,7 +60,7 @@ def _name(data: Table) -> str:
     """Return the relay that is asked for; files that were written for dregsy keep their meaning."""
     given = data.get("relay")
     if isinstance(given, Scalar) and given:
-        return given
+        return str(given)
     if DOCKER in data or data.get("dockerhost"):
         return DOCKER
     return SKOPEO if SKOPEO in data else NATIVE

@@ -148,7 +148,8 @@ def _parts(kind: str, document: dict[str, Any]) -> _Parts:
     layers = _descriptors(document, "blobs" if kind == OCI_ARTIFACT else "layers")
     blobs: dict[Digest, Descriptor] = {}
     for blob in (config, *layers) if config else layers:
-        blobs.setdefault(blob.digest, blob)
+        if blob.digest not in blobs or blobs[blob.digest].is_foreign:  # one that must be there counts
+            blobs[blob.digest] = blob
     return {"blobs": tuple(blobs.values()), "config": config, "subject": subject}
 
 

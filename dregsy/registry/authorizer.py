@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import urlencode
 from weakref import WeakValueDictionary
 
 from dregsy.credentials import Logins
-from dregsy.errors import Unauthorized
+from dregsy.errors import RegistryError, Unauthorized
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry import challenge
 from dregsy.registry.answers import failure
@@ -17,6 +17,8 @@ from dregsy.registry.wire import Response, Wire, basic
 _MARGIN = 15.0
 """A token is renewed this many seconds before it expires, so that no request carries a dying one."""
 
+_REFUSAL = 60.0
+"""For so many seconds a refused login is not tried again: servers lock accounts for that."""
 _TOKEN_LIMIT = 2**20
 
 Key = tuple[Login, tuple[str, ...]]
@@ -31,13 +33,13 @@ class Authorizer:
         self._wire = wire
         self._clock = clock
         self._challenge: Challenge | None = None
-        self._plain = False
         self._tokens: dict[Key, Token] = {}
+        self._logins_used: set[Login] = set()
+        self._failed: dict[Key, tuple[float, RegistryError]] = {}
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
-    def learn(self, response: Response, root: str) -> None:
+    def learn(self, response: Response) -> None:
         """Take from the answer to the first greeting which kind of login the registry wants."""
-        self._plain = root.startswith("http:")
         self._challenge = _wanted(response)
 
     async def headers(self, repository: str, scopes: tuple[str, ...]) -> dict[str, str]:
@@ -45,6 +47,7 @@ class Authorizer:
         if self._challenge is None:
             return {}
         login = await self._logins.login_for(self._endpoint, repository)
+        self._logins_used.add(login)
         if self._challenge.scheme == "basic":
             return _basic(login)
         return {"Authorization": _bearer(await self._token(login, scopes))}
@@ -69,15 +72,41 @@ class Authorizer:
 
     async def _token(self, login: Login, scopes: tuple[str, ...]) -> Token:
         """Return a token that will be good for a while; those who want the same one wait for one request."""
-        key = (login, scopes)
+        key, asked = (login, scopes), self._clock()
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             token = self._tokens.get(key)
             if token is None or not self._is_good(token):
-                token = await self._fetch(login, scopes)
+                token = await self._fetch_once(key, asked)
                 self._tokens = {known: one for known, one in self._tokens.items() if self._is_good(one)}
                 self._tokens[key] = token
             return token
+
+    async def _fetch_once(self, key: Key, asked: float) -> Token:
+        """Fetch a token, unless that failed while this one waited, or was refused a short while ago."""
+        until, error = self._failed.get(key, (0.0, None))
+        if error is not None and asked <= until:
+            raise error
+        try:
+            return await self._fetch(*key)
+        except RegistryError as failed:
+            now = self._clock()
+            self._failed = {one: entry for one, entry in self._failed.items() if now < entry[0]}
+            self._failed[key] = (now if failed.retryable else now + _REFUSAL, failed)
+            raise
+
+    def redacted(self, text: str) -> str:
+        """Take out of a registry's words whatever was sent to it as a login."""
+        for secret in self._secrets():
+            text = text.replace(secret, "***")
+        return text
+
+    def _secrets(self) -> Iterator[str]:
+        yield from (token.secret.reveal() for token in self._tokens.values())
+        for login in self._logins_used:
+            if login.password is not None and login.password.reveal():
+                yield login.password.reveal()
+                yield basic(login).removeprefix("Basic ")
 
     def _is_good(self, token: Token) -> bool:
         return self._clock() < token.expires_at - _MARGIN
@@ -85,7 +114,7 @@ class Authorizer:
     async def _fetch(self, login: Login, scopes: tuple[str, ...]) -> Token:
         """Ask the token server that the registry named."""
         assert self._challenge is not None
-        wanted = challenge.token_request(self._challenge, login, scopes, plain=self._plain)
+        wanted = challenge.token_request(self._challenge, login, scopes, verify=self._endpoint.verify)
         headers = _basic(wanted.login) if wanted.login else {}
         body = None
         if wanted.form is not None:

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 from dregsy.errors import RegistryError
 from dregsy.model.endpoint import Login, Secret
+from dregsy.registry.addresses import is_safe
 
 CATALOG = "registry:catalog:*"
 """The scope for listing all repositories of a registry."""
@@ -74,13 +75,13 @@ def parse(header_values: Sequence[str]) -> tuple[Challenge, ...]:
     return tuple(challenge for value in header_values for challenge in _challenges(value))
 
 
-def token_request(challenge: Challenge, login: Login, scopes: Sequence[str], *, plain: bool = False) -> TokenRequest:
+def token_request(challenge: Challenge, login: Login, scopes: Sequence[str], *, verify: bool = True) -> TokenRequest:
     """Build the request that turns ``login`` into a token for ``scopes`` (Docker token authentication specification).
 
     Without scopes those of the challenge are asked for. RegistryError when the challenge's realm is no
-    address to send a login to: it must be https, or http where the registry itself is (``plain``).
+    address to send a login to: it must be https, or http on this machine or where nothing is verified.
     """
-    realm = _realm(challenge.parameters.get("realm", ""), plain=plain)
+    realm = _realm(challenge.parameters.get("realm", ""), verify=verify)
     service = challenge.parameters.get("service", "")
     wanted = list(scopes) or challenge.parameters.get("scope", "").split()
     if login.identity_token is not None:
@@ -134,7 +135,7 @@ def _no_token(what: str) -> RegistryError:
     )
 
 
-def _realm(text: str, *, plain: bool) -> SplitResult:
+def _realm(text: str, *, verify: bool) -> SplitResult:
     """Check the address of a token server, and drop its fragment."""
     if not text:
         raise _unsafe("its challenge names no token server (no realm)")
@@ -149,8 +150,8 @@ def _realm(text: str, *, plain: bool) -> SplitResult:
         raise _unsafe("the address of its token server (the realm) is not an http or https URL")
     if "@" in parts.netloc:
         raise _unsafe("the address of its token server (the realm) carries a login of its own")
-    if parts.scheme == "http" and not plain:
-        raise _unsafe(f"its token server {parts.netloc[:200]} would get the login over plain http")
+    if not is_safe(text, verify=verify):
+        raise _unsafe(f"its token server {parts.scheme}://{parts.netloc[:200]} is no safe place for a login")
     return parts._replace(fragment="")
 
 

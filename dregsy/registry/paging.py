@@ -13,6 +13,7 @@ from dregsy.registry.wire import show
 
 PAGE_SIZES = (1000, 500, 250, 100)
 _PAGES_LIMIT = 20_000
+_BYTES_LIMIT = 64 * 2**20
 _LINK = pattern.compile_search(r"<([^<>]*)>\s*;[^<]*\brel\s*=\s*\"?next\b")
 
 
@@ -32,6 +33,7 @@ class Pager:
         ``last`` after a full page without a Link; ends when a page brings nothing new.
         """
         seen: set[str] = set()
+        room = _BYTES_LIMIT
         query: dict[str, str] = {}
         for _ in range(_PAGES_LIMIT):
             items, link = await self._page(Request("GET", path, repository, scopes), key, query)
@@ -39,6 +41,9 @@ class Pager:
             if not new:
                 return
             seen.update(new)
+            room -= sum(map(len, new))
+            if room < 0:
+                break
             yield new
             if link is not None:
                 query = link
@@ -46,7 +51,9 @@ class Pager:
                 query = {"last": items[-1]}
             else:
                 return
-        raise RegistryError(f"{self._transport.endpoint.host}/{path} does not end", method="GET", url=path)
+        raise RegistryError(
+            f"{self._transport.endpoint.host}/{path} does not end, or is too long", method="GET", url=path
+        )
 
     async def _page(self, request: Request, key: str, query: dict[str, str]) -> tuple[list[str], dict[str, str] | None]:
         """Read one page and the query of the next; asks for smaller pages where the size is refused."""
@@ -72,12 +79,12 @@ def _texts(raw: bytes, key: str, url: str) -> list[str]:
         raise RegistryError(
             f"{show(url)} answered with something that is no list of {key}", method="GET", url=show(url), status=200
         ) from None
-    return [item for item in items if isinstance(item, str)]
+    return [item for item in items if isinstance(item, str) and item.isascii()]  # names of tags and repositories are
 
 
 def _next(links: list[str], url: str) -> dict[str, str] | None:
     """The query of the next page, or None. Only the query counts: proxies get the path wrong."""
-    found = next((match for line in links if (match := _LINK.search(line))), None)
+    found = next((match for line in links if line.isascii() and (match := _LINK.search(line))), None)
     if found is None:
         return None
     try:
@@ -93,4 +100,5 @@ def _next(links: list[str], url: str) -> dict[str, str] | None:
             url=show(url),
             hint="this is refused; the registry's external address is probably not configured",
         )
-    return dict(parse_qsl(target.query)) or None
+    query = dict(parse_qsl(target.query))
+    return query if query and all(map(str.isascii, query.values())) else None

@@ -8,18 +8,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, RateLimited, RegistryError, Unauthorized, Unreachable
 from dregsy.model.endpoint import Endpoint
+from dregsy.registry.addresses import is_loopback, is_safe, origin
 from dregsy.registry.answers import failure
 from dregsy.registry.authorizer import Authorizer
 from dregsy.registry.limits import Lane, Limits
 from dregsy.registry.retry import Backoff
-from dregsy.registry.wire import JSON_LIMIT, Body, NoTLS, Response, Timeouts, UntrustedCertificate, Wire, show
+from dregsy.registry.wire import JSON_LIMIT, Body, NoTLS, Refused, Response, Timeouts, Wire, show
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
@@ -59,7 +59,8 @@ class Transport:
     ) -> None:
         self.endpoint = endpoint
         self._limits = Limits()
-        self._wire = Wire(endpoint, environ, timeouts)
+        self._timeouts = timeouts or Timeouts()
+        self._wire = Wire(endpoint, environ, self._timeouts)
         self._authorizer = Authorizer(endpoint, logins, self._wire)
         self._backoff = backoff or Backoff()
         self._root = ""
@@ -131,7 +132,9 @@ class Transport:
         if response.status in request.accept:
             return response
         try:
-            raise await failure(response, elsewhere=not self._is_own(response.url))
+            error = await failure(response, elsewhere=not self._is_own(response.url))
+            error.message = self._authorizer.redacted(error.message)
+            raise error
         finally:
             await response.release()
 
@@ -172,20 +175,20 @@ class Transport:
                 return response
             await response.release()
             target = _joined(url, location)
-            if not _is_safe_redirect(url, target):
+            if not is_safe(target, verify=self.endpoint.verify) or _is_downgrade(url, target):
                 raise RegistryError(
                     f"{show(url)} redirects to an address that is not safe: {show(target)}",
                     method=request.method,
                     url=show(url),
                 )
-            if _origin(target) != _origin(url):
+            if origin(target) != origin(url):
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
             url = target
         raise RegistryError(f"{show(url)} redirects too often", method=request.method, url=show(url))
 
     def _is_own(self, url: str) -> bool:
         """Whether ``url`` belongs to the registry itself, so that its credentials may go there."""
-        return _origin(url) == _origin(self._root)
+        return origin(url) == origin(self._root)
 
     def location(self, response: Response) -> str:
         """The URL that an answer's Location names, as an upload goes on there; RegistryError without one.
@@ -194,9 +197,10 @@ class Transport:
         """
         named = response.headers.get("Location", "")
         target, own = urlsplit(_joined(response.url, named)), urlsplit(self._root)
-        if target.netloc == own.netloc:
+        is_own = target.netloc == own.netloc
+        if is_own:
             target = target._replace(scheme=own.scheme)
-        if not named or target.scheme not in {own.scheme, "https"} or not target.hostname:
+        if not named or not (is_own or is_safe(target.geturl(), verify=self.endpoint.verify)):
             where = f"at an address that is not safe: {show(target.geturl())}" if named else "without saying where"
             raise RegistryError(
                 f"{show(response.url)} opens an upload {where}",
@@ -210,13 +214,13 @@ class Transport:
         """The registry's root URL; asks it on first use which of https and http it speaks.
 
         http is tried only for loopback hosts and where the endpoint allows it (``verify`` off), and
-        only where https finds no TLS at all: a certificate that is not trusted stays an error.
+        only where https finds no TLS at all, or nobody on its own port: all else stays an error.
         """
         if not self._root:
             asked = asyncio.get_running_loop().time()
             async with self._finding_root:
-                if self._failed is not None and self._failed[0] >= asked:
-                    raise self._failed[1]  # found while this one waited: all that wait share the answer
+                if self._failed is not None and asked < self._failed[0] + self._timeouts.down:
+                    raise self._failed[1]  # all that ask while, or shortly after, it was found share the answer
                 self._root = self._root or await self._try_root()
         return self._root
 
@@ -236,8 +240,8 @@ class Transport:
         except Unreachable as error:
             if isinstance(error, NoTLS) and not plain_allowed:
                 error.hint = "set skip-tls-verify for it if plain http is what you want"
-            may_be_plain = isinstance(error, NoTLS) or urlsplit(secure).port is None
-            if isinstance(error, UntrustedCertificate) or not (may_be_plain and plain_allowed):
+            may_be_plain = isinstance(error, NoTLS) or (isinstance(error, Refused) and urlsplit(secure).port is None)
+            if not (may_be_plain and plain_allowed):
                 raise
             await self._greet(plain)
             return plain
@@ -249,45 +253,38 @@ class Transport:
         while True:
             attempt += 1
             try:
-                response = await self._wire.exchange("GET", f"{root}v2/", {})
+                async with asyncio.timeout(self._timeouts.greeting):
+                    response = await self._wire.exchange("GET", f"{root}v2/", {})
+            except TimeoutError:
+                place = urlsplit(root).netloc
+                raise Unreachable(
+                    f"{place} takes connections, but does not answer",
+                    method="GET",
+                    url=root,
+                    retryable=True,
+                    hint="check that the registry is well, and what is between here and there",
+                ) from None
             except Unreachable as error:
                 wait = self._backoff.wait(attempt) if error.retryable else None
                 if wait is None:
                     raise
                 await asyncio.sleep(wait)
                 continue
-            self._authorizer.learn(response, root)
+            self._authorizer.learn(response)
             await response.release()
             return
-
-
-def is_loopback(netloc: str) -> bool:
-    """Whether a host (with or without port) is this machine, by its name or address alone."""
-    try:
-        host = urlsplit(f"//{netloc}").hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name such as x.localhost, too: not every resolver keeps it at home
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of a URL (RFC 6454)."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def _joined(url: str, location: str) -> str:
     """The address that ``location`` means in an answer of ``url``; RegistryError when it means none."""
     try:
         target = urljoin(url, location)
-        _origin(target)
+        origin(target)
     except ValueError:
         raise RegistryError(f"{show(url)} sends its clients to an address that is none", url=show(url)) from None
     return target
 
 
-def _is_safe_redirect(source: str, target: str) -> bool:
-    """A redirect may not leave the web, nor go from https to http."""
-    return urlsplit(target).scheme == "https" or (
-        urlsplit(target).scheme == "http" and urlsplit(source).scheme == "http"
-    )
+def _is_downgrade(source: str, target: str) -> bool:
+    """Whether a redirect goes from https to http."""
+    return (urlsplit(source).scheme, urlsplit(target).scheme) == ("https", "http")

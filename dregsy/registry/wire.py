@@ -47,6 +47,10 @@ class Timeouts:
     """For the answer to an upload: registries hash and store the whole blob before they answer."""
     whole: float = 300.0
     """For all of an answer that is kept in memory, so that one that drips in has an end."""
+    greeting: float = 20.0
+    """For a registry's first answer."""
+    down: float = 10.0
+    """For how long a registry that was not reached is taken to be down, without asking it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,10 @@ class Body:
 
 class NoTLS(Unreachable):
     """The other side answers, but speaks no TLS."""
+
+
+class Refused(Unreachable):
+    """Nobody listens at that address."""
 
 
 class UntrustedCertificate(Unreachable):
@@ -294,6 +302,8 @@ def translate(error: Exception, method: str, url: str) -> DregsyError:
         kind = UntrustedCertificate
     elif isinstance(cause, ssl.SSLError) and (cause.reason or "") in _PLAIN_REASONS:
         kind = NoTLS
+    elif isinstance(cause, ConnectionRefusedError):
+        kind = Refused
     return kind(text, method=method, url=show(url), retryable=retryable, hint=hint)
 
 

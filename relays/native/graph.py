@@ -18,6 +18,12 @@ from relays.native.source import Source
 DEPTH_LIMIT = 8
 """Indexes within indexes beyond this are no image but an attack."""
 
+PARTS_LIMIT = 20_000
+"""Manifests with more entries are no image either."""
+
+WIDTH = 32
+"""How many parts of one manifest are seen to at once; the registries' own limits come on top."""
+
 _BLOB_LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 """What a registry answers to a manifest whose blobs it does not have (OCI distribution spec, Error Codes)."""
 
@@ -67,6 +73,8 @@ class Graph:
     async def _below(self, manifest: Manifest, depth: int) -> None:
         if depth > DEPTH_LIMIT:
             raise ImageError(f"{manifest.digest} lies below more than {DEPTH_LIMIT} indexes")
+        if len(manifest.blobs) + len(manifest.children) > PARTS_LIMIT:
+            raise ImageError(f"{manifest.digest} lists more than {PARTS_LIMIT} parts")
         children = dict.fromkeys(child.digest for child in manifest.children if _is_manifest(child))
         others = {child.digest: child for child in manifest.children if not _is_manifest(child)}
         await together(
@@ -107,22 +115,24 @@ def _is_manifest(entry: Descriptor) -> bool:
 
 
 async def together(work: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Do all of ``work`` at once; the first error cancels the rest and is raised as itself.
+    """Do all of ``work``, WIDTH things at a time; the first error cancels the rest and is raised as itself.
 
     Errors stay out of the group, so that one which comes up while this is being cancelled does not
     take the place of the cancellation.
     """
     failures: list[DregsyError] = []
+    waiting = iter(work)
 
-    async def guarded(one: Callable[[], Awaitable[None]]) -> None:
+    async def worker() -> None:
         try:
-            await one()
+            for one in waiting:
+                await one()
         except DregsyError as error:
             failures.append(error)
             for other in tasks:
                 other.cancel()
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(guarded(one)) for one in work]
+        tasks = [group.create_task(worker()) for _ in range(WIDTH)]
     if failures:
         raise failures[0]

@@ -19,6 +19,10 @@ Shared = dict[tuple[Endpoint, Digest, int], Spool]
 """The spools of all copies that are under way, by where they come from: one copy may read another's."""
 
 
+KEPT = 32 * 2**20
+"""How many bytes of manifests are kept for the other targets of a copy; what is beyond is fetched again."""
+
+
 class Source:
     """Reads the image of one Copy; ``readers`` is how many targets it has.
 
@@ -43,6 +47,7 @@ class Source:
         self._on_read = on_read
         self._shared = shared
         self._manifests: dict[Digest, Manifest] = {}
+        self._room = KEPT
         self._locks: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._file: SpoolFile | None = None
         self._filling: list[asyncio.Task[None]] = []
@@ -72,11 +77,13 @@ class Source:
         self._file.__exit__(None, None, None)
 
     async def manifest(self, digest: Digest) -> Manifest:
-        """Fetch a manifest, or return it where it was fetched before."""
+        """Fetch a manifest, or return it where it was fetched before for another target."""
         async with self._locks[digest]:
-            if digest not in self._manifests:
-                self._manifests[digest] = await self._fetched(digest)
-            return self._manifests[digest]
+            manifest = self._manifests.get(digest) or await self._fetched(digest)
+            if digest not in self._manifests and self._readers > 1 and len(manifest.raw) <= self._room:
+                self._room -= len(manifest.raw)
+                self._manifests[digest] = manifest
+            return manifest
 
     async def _fetched(self, digest: Digest) -> Manifest:
         try:

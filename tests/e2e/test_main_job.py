@@ -206,3 +206,13 @@ async def test_config_from_stdin(
 
     assert (done.code, done.err) == (0, "")
     assert embedded_pair[0].count("PUT", "/manifests/v1") == 1
+
+
+def test_show_of_a_file_that_names_its_relay(dregsy: Dregsy) -> None:
+    """``show`` prints what a file means, whichever relay it names."""
+    for relay in ("native", "skopeo", "docker"):
+        config = {"relay": relay, **mirror("a.example.com", "b.example.com", {"from": "x"})}
+
+        done = dregsy.run("show", "-config", dregsy.config(config))
+
+        assert (done.code, done.err, f"relay: {relay}" in done.out) == (0, "", True)

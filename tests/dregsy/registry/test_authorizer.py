@@ -69,7 +69,7 @@ async def authorizer(wire: Wire, host: str, clock: Clock, credentials: Credentia
     endpoint = Endpoint(host, credentials=credentials or Anonymous())
     made = Authorizer(endpoint, Logins({}, Path("/nonexistent")), wire, clock)
     greeting = await wire.exchange("GET", f"http://{host}/v2/", {})
-    made.learn(greeting, f"http://{host}/")
+    made.learn(greeting)
     await greeting.release()
     return made
 
@@ -201,3 +201,31 @@ async def test_bearer_is_preferred(tokens: TokenServer, wire: Wire, clock: Clock
 
     assert sent["Authorization"].startswith("Bearer ")
     assert [request.user for request in tokens.requests] == ["user"]
+
+
+async def test_a_refused_login_is_not_tried_again_for_a_while(wire: Wire, clock: Clock) -> None:
+    """Forty images with a wrong password are one failed login, not forty: servers lock accounts for that."""
+    token = Fault(path="^/token", status=401, times=-1)
+    with RecordingProxy("127.0.0.1:9", token) as proxy:
+        challenge = f'Bearer realm="http://{proxy.host}/token"'
+        proxy.faults.append(Fault(path="^/v2/", status=401, headers={"WWW-Authenticate": challenge}, times=-1))
+        one = await authorizer(wire, proxy.host, clock, given("user", "wrong"))
+        for _ in range(40):
+            with pytest.raises(Unauthorized):
+                await one.headers("a/b", PULL)
+        assert proxy.count("GET", "^/token") == 1
+        clock.now += 61
+        with pytest.raises(Unauthorized):
+            await one.headers("a/b", PULL)
+        assert proxy.count("GET", "^/token") == 2
+
+
+async def test_what_was_sent_is_taken_out_of_a_registrys_words(tmp_path: Path, clock: Clock) -> None:
+    """A registry that repeats a login in its answers does not get it into our messages."""
+    with DockerRegistry(tmp_path, users={"user": "pa55word"}) as registry:
+        wire = Wire(Endpoint(registry.host), {})
+        one = await authorizer(wire, registry.host, clock, given("user", "pa55word"))
+        header = (await one.headers("a/b", PULL))["Authorization"]
+        await wire.close()
+
+    assert one.redacted(f"no: {header} or user:pa55word") == "no: Basic *** or user:***"

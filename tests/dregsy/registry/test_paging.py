@@ -150,3 +150,19 @@ async def test_the_end_of_a_list_may_be_an_error(tagged: DockerRegistry, clients
     fault = Fault(path="last=", status=404, times=-1)
     with RecordingProxy(tagged.host, fault, paging=Paging.RELATIVE) as proxy, pytest.raises(NotFound):
         await at(clients, proxy.host).tags("many")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        json.dumps({"tags": [*(f"v{number:03}" for number in range(PAGE_SIZES[0] - 1)), "\ud800"]}).encode(),
+        json.dumps({"tags": ["v1", "\u00fc", "v2"]}).encode(),
+    ],
+)
+async def test_texts_that_name_nothing(clients: Registries, page: bytes) -> None:
+    """What can be no tag breaks nothing, not even as the last of a full page."""
+    head = b'HTTP/1.1 200 OK\r\nLink: <?last=\xff>; rel="next"\r\nContent-Length: %d\r\n\r\n' % len(page)
+    async with RawServer(saying(head + page)) as server:
+        found = await at(clients, server.host).tags("many")
+    assert found[:1] in (["v1"], ["v000"])
+    assert all(map(str.isascii, found))

@@ -13,11 +13,11 @@ from dregsy.embedded import images
 from dregsy.errors import NotFound, RateLimited, RegistryError, Unauthorized, Unreachable
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Anonymous, Endpoint
+from dregsy.registry.addresses import is_loopback
 from dregsy.registry.limits import Lane
 from dregsy.registry.pool import Registries
 from dregsy.registry.retry import Backoff
-from dregsy.registry.transport import is_loopback
-from dregsy.registry.wire import Body, NoTLS, UntrustedCertificate
+from dregsy.registry.wire import Body, NoTLS, Timeouts, UntrustedCertificate
 from tests.testbed.certificates import Authority
 from tests.testbed.clients import given, held, registries, tasks, trusting
 from tests.testbed.faults import Fault, Gate
@@ -184,16 +184,33 @@ async def test_all_who_wait_share_one_refusal(clients: Registries) -> None:
     assert dead.connections == Backoff().attempts
 
 
-async def test_a_registry_that_comes_up_later_is_found(tmp_path: Path, clients: Registries) -> None:
-    """A refusal is not remembered: the next request tries again."""
+@pytest.mark.parametrize("down", [0.0, 3600.0])
+async def test_a_registry_that_comes_up_later_is_found(tmp_path: Path, down: float) -> None:
+    """A registry that was not reached fails at once for a while; then it is asked again."""
     registry = DockerRegistry(tmp_path)
     with registry:
         pass
-    client = clients.at(at(registry.host))
-    with pytest.raises(Unreachable, match="cannot connect"):
-        await client.ping()
-    with registry:
-        await client.ping()
+    async with registries(timeouts=Timeouts(down=down)) as clients:
+        client = clients.at(at(registry.host))
+        with pytest.raises(Unreachable, match="cannot connect"):
+            await client.ping()
+        with registry:
+            if down:
+                with pytest.raises(Unreachable, match="cannot connect"):
+                    await client.ping()
+            else:
+                await client.ping()
+
+
+async def test_a_registry_that_never_answers() -> None:
+    """One that takes the connection and says nothing is given up after its time, and not asked again and again."""
+
+    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with RawServer(silent) as mute, registries(timeouts=Timeouts(greeting=0.05)) as clients:
+        with pytest.raises(Unreachable, match="does not answer"):
+            await clients.at(at(mute.host)).ping()
 
 
 # --- logins ----------------------------------------------------------------------------------------------------------
