@@ -30,7 +30,8 @@ class Authorizer:
         self._logins = logins
         self._wire = wire
         self._clock = clock
-        self._challenge: Challenge | None = None
+        self.challenge: Challenge | None = None
+        """The login that the registry asked for most recently."""
         self._plain = False
         self._tokens: dict[Key, Token] = {}
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
@@ -38,14 +39,18 @@ class Authorizer:
     def learn(self, response: Response, root: str) -> None:
         """Take from the answer to the first greeting which kind of login the registry wants."""
         self._plain = root.startswith("http:")
-        self._challenge = _wanted(response)
+        self.challenge = _wanted(response)
+
+    async def login(self, repository: str) -> Login:
+        """Return what there is to log in with."""
+        return await self._logins.login_for(self._endpoint, repository)
 
     async def headers(self, repository: str, scopes: tuple[str, ...]) -> dict[str, str]:
         """Return the header that authorizes a request, or nothing where none is needed or there is no login."""
-        if self._challenge is None:
+        if self.challenge is None:
             return {}
-        login = await self._logins.login_for(self._endpoint, repository)
-        if self._challenge.scheme == "basic":
+        login = await self.login(repository)
+        if self.challenge.scheme == "basic":
             return _basic(login)
         return {"Authorization": _bearer(await self._token(login, scopes))}
 
@@ -54,11 +59,11 @@ class Authorizer:
 
         When many requests meet the same stale token, only the first of them causes a new one.
         """
-        before, self._challenge = self._challenge, _wanted(response) or self._challenge
-        if self._challenge is None:
+        before, self.challenge = self.challenge, _wanted(response) or self.challenge
+        if self.challenge is None:
             return False
-        login = await self._logins.login_for(self._endpoint, repository)
-        if self._challenge.scheme == "basic":
+        login = await self.login(repository)
+        if self.challenge.scheme == "basic":
             return _basic(login).get("Authorization") not in {None, sent}
         if before is not None and not sent:
             return False
@@ -84,8 +89,8 @@ class Authorizer:
 
     async def _fetch(self, login: Login, scopes: tuple[str, ...]) -> Token:
         """Ask the token server that the registry named."""
-        assert self._challenge is not None
-        wanted = challenge.token_request(self._challenge, login, scopes, plain=self._plain)
+        assert self.challenge is not None
+        wanted = challenge.token_request(self.challenge, login, scopes, plain=self._plain)
         headers = _basic(wanted.login) if wanted.login else {}
         body = None
         if wanted.form is not None:

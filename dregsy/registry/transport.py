@@ -14,9 +14,10 @@ from urllib.parse import urljoin, urlsplit
 
 from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, RateLimited, RegistryError, Unauthorized, Unreachable
-from dregsy.model.endpoint import Endpoint
+from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry.answers import failure
 from dregsy.registry.authorizer import Authorizer
+from dregsy.registry.challenge import Challenge
 from dregsy.registry.limits import Lane, Limits
 from dregsy.registry.retry import Backoff
 from dregsy.registry.wire import JSON_LIMIT, Body, NoTLS, Response, Timeouts, UntrustedCertificate, Wire, show
@@ -33,6 +34,7 @@ class Request:
 
     ``repository`` and ``scopes`` say which login and which rights it needs. ``accept`` are the
     statuses that are answers; any other is an error. ``lane`` is None where the caller holds a place.
+    ``logs_in`` is off for what is no part of the distribution API: its login is in ``headers``.
     """
 
     method: str
@@ -43,6 +45,7 @@ class Request:
     headers: Mapping[str, str] | None = None
     body: bytes | Body | None = None
     lane: Lane | None = Lane.CONTROL
+    logs_in: bool = True
 
 
 class Transport:
@@ -69,6 +72,15 @@ class Transport:
     async def close(self) -> None:
         """Close all connections."""
         await self._wire.close()
+
+    async def challenge(self) -> Challenge | None:
+        """Return how the registry asks for logins, which also tells who made it; None where it asks for none."""
+        await self.root()
+        return self._authorizer.challenge
+
+    async def login(self, repository: str) -> Login:
+        """Return the login for a repository, for what does not take the registry's own kind of authorization."""
+        return await self._authorizer.login(repository)
 
     def place(self, lane: Lane) -> asyncio.Semaphore:
         """Enter this with ``async with`` to take one of the registry's places for that kind of work."""
@@ -131,7 +143,7 @@ class Transport:
         if response.status in request.accept:
             return response
         try:
-            raise await failure(response, elsewhere=not self._is_own(response.url))
+            raise await failure(response, elsewhere=request.logs_in and not self._is_own(response.url))
         finally:
             await response.release()
 
@@ -139,7 +151,7 @@ class Transport:
         """Send a request with a login; once again with a new one where the registry calls it stale."""
         sent = await self._headers(request, url)
         response = await self._redirected(request, url, sent)
-        if response.status != 401 or not self._is_own(response.url):
+        if response.status != 401 or not request.logs_in or not self._is_own(response.url):
             return response
         async with AsyncExitStack() as stack:
             stack.push_async_callback(response.release)
@@ -159,7 +171,7 @@ class Transport:
 
     async def _headers(self, request: Request, url: str) -> dict[str, str]:
         headers = dict(request.headers or {})
-        if self._is_own(url):
+        if request.logs_in and self._is_own(url):
             headers |= await self._authorizer.headers(request.repository, request.scopes)
         return headers
 
