@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 
-from dregsy.errors import DregsyError
+from dregsy.errors import CredentialsError, DregsyError
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.ref import Ref
@@ -101,8 +101,8 @@ class Inventories:
         except NotOffered:
             self._without.add(endpoint)
             return {}
-        except DregsyError:
-            self._failures[endpoint] += 1
+        except DregsyError as error:
+            self._failures[endpoint] += _MOST_FAILURES if isinstance(error, CredentialsError) else 1
             return {}
         self._failures[endpoint] = 0 if good else self._failures[endpoint] + 1
         return found if good else {}

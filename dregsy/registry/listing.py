@@ -69,6 +69,8 @@ async def _best(vendor: Vendor, registry: Registry, endpoint: Endpoint, limit: i
         if getattr(error, "status", 0) not in _CERTAIN or getattr(error, "retryable", False):
             raise
         refused = error
+    if isinstance(refused, Unauthorized):
+        refused.hint = "give it a login that may list them, or name the repositories in 'from'"
     try:
         return await _taken(_catalog(registry), endpoint, limit)
     except DregsyError as error:

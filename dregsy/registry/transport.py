@@ -24,6 +24,8 @@ from dregsy.registry.wire import JSON_LIMIT, Body, NoTLS, Response, Timeouts, Un
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
+_LOGINS = frozenset({"Authorization", "PRIVATE-TOKEN", "JOB-TOKEN"})
+"""Headers with secrets; the latter two are GitLab's."""
 
 Answer = TypeVar("Answer")
 
@@ -191,7 +193,7 @@ class Transport:
                     url=show(url),
                 )
             if _origin(target) != _origin(url):
-                headers = {name: value for name, value in headers.items() if name != "Authorization"}
+                headers = {name: value for name, value in headers.items() if name not in _LOGINS}
             url = target
         raise RegistryError(f"{show(url)} redirects too often", method=request.method, url=show(url))
 

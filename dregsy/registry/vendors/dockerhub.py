@@ -21,9 +21,20 @@ _TOKEN_SECONDS = 300.0
 
 
 class DockerHub:
-    """Docker Hub's API at ``api``, and its search at ``index``; remembers tokens for a while."""
+    """Docker Hub's API at ``api``, and its search at ``index``; remembers tokens for a while.
 
-    def __init__(self, api: str = HUB_API, index: str = HUB_INDEX, clock: Callable[[], float] = time.monotonic) -> None:
+    ``hosts`` are the names of its registry: logins for other registries are none of its business.
+    """
+
+    def __init__(
+        self,
+        api: str = HUB_API,
+        index: str = HUB_INDEX,
+        *,
+        hosts: frozenset[str] = HOSTS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.hosts = hosts
         self._api = api
         self._index = index
         self._clock = clock
@@ -31,6 +42,8 @@ class DockerHub:
 
     async def repositories(self, api: VendorApi, prefix: str) -> Names:
         """Give the repositories of the namespace that ``prefix`` begins with, or of the user that logs in."""
+        if api.host not in self.hosts:
+            raise NotOffered(f"{api.host} is not Docker Hub", hint="use the lister type 'catalog', or leave it out")
         login = await api.login(prefix)
         namespace = prefix.partition("/")[0] or login.username
         if not namespace:
@@ -54,7 +67,7 @@ class DockerHub:
 
     async def search(self, api: VendorApi, expression: str) -> Names:
         """Give what a search finds, the best first: at Docker Hub, or at a registry that has the old v1 API."""
-        root = self._index if api.host in HOSTS else await api.root()
+        root = self._index if api.host in self.hosts else await api.root()
         login = await api.login()
         headers = {"Authorization": basic(login)} if login.password is not None else None
         for number in range(1, MOST_PAGES):

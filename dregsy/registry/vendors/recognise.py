@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from dregsy.cloud.ecr import EcrHost
 from dregsy.model import pattern
 from dregsy.registry.challenge import Challenge
-from dregsy.registry.vendors import acr, gitlab, google, harbor, quay
+from dregsy.registry.vendors import acr, ecr, gitlab, google, harbor, quay
 from dregsy.registry.vendors.api import Vendor
-from dregsy.registry.vendors.dockerhub import HOSTS, DockerHub
+from dregsy.registry.vendors.dockerhub import DockerHub
 
 Recognise = Callable[[str, Challenge | None], Vendor | None]
 """Tells the maker from a host and the login that it asks for; None for a registry that is nothing special."""
@@ -17,6 +18,8 @@ QUAY = Vendor("Quay", quay.tags, quay.repositories)
 GITLAB = Vendor("GitLab", gitlab.tags, gitlab.repositories)
 GOOGLE = Vendor("Google", google.tags, google.repositories)
 ACR = Vendor("Azure Container Registry", acr.tags)
+ECR = Vendor("AWS", ecr.tags, ecr.repositories)
+PUBLIC_ECR = Vendor("AWS, public", repositories=ecr.repositories)  # tags: those of the login's own account only
 
 _GOOGLE = pattern.compile_whole(r"(?:[a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev|registry\.k8s\.io")
 _ACR = pattern.compile_whole(r"[a-z0-9-]+\.azurecr\.(?:io|cn|us)")
@@ -27,12 +30,14 @@ def recogniser(hub: DockerHub) -> Recognise:
     docker_hub = Vendor("Docker Hub", hub.tags, hub.repositories)
 
     def recognise(host: str, challenge: Challenge | None) -> Vendor | None:
-        if host in HOSTS:
+        if host in hub.hosts:
             return docker_hub
         if _GOOGLE(host):
             return GOOGLE
         if _ACR(host):
             return ACR
+        if (aws := EcrHost.parse(host)) is not None:
+            return ECR if aws.account else PUBLIC_ECR
         return _by_login(challenge.parameters) if challenge and challenge.scheme == "bearer" else None
 
     return recognise

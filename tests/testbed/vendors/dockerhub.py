@@ -18,7 +18,8 @@ class Hub(VendorServer):
 
     def client(self) -> DockerHub:
         """Return what asks this Docker Hub, not the real one."""
-        return DockerHub(f"http://{self.host}/", f"http://{self.host}/")
+        place = f"http://{self.host}/"
+        return DockerHub(place, place, hosts=frozenset({self.host}))
 
     def routes(self) -> list[web.RouteDef]:
         """Return the API."""

@@ -15,6 +15,7 @@ class Odd(VendorServer):
     realm = "/token"
     service = "odd"
     text = ""
+    elsewhere = ""
 
     def routes(self) -> list[web.RouteDef]:
         """Return one question."""
@@ -22,6 +23,9 @@ class Odd(VendorServer):
 
     async def _odd(self, request: web.Request) -> web.Response:
         self.seen = request.headers.get("Authorization")
+        self.headers = request.headers
+        if self.elsewhere:
+            raise web.HTTPFound(self.elsewhere)
         return web.Response(text=self.text)
 
 
@@ -56,3 +60,14 @@ async def test_logins_stay_at_home(clients: Registries) -> None:
         assert server.seen is None
         await api.get("odd", scopes=("registry:catalog:*",))
         assert (server.seen or "").startswith("Bearer ")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "PRIVATE-TOKEN", "JOB-TOKEN"])
+async def test_redirects(clients: Registries, name: str) -> None:
+    """A server that is redirected to does not see the login for the one that redirects."""
+    async with Odd() as server, Odd() as other:
+        other.text, server.elsewhere = "{}", f"http://{other.host}/odd"
+        await clients.at(server.endpoint()).vendor.get("odd", headers={name: "secret"})
+
+        assert server.headers[name] == "secret"
+        assert name not in other.headers

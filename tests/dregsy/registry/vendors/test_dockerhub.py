@@ -4,6 +4,7 @@ import pytest
 
 from dregsy.errors import CredentialsError, Unauthorized
 from dregsy.registry.pool import Registries
+from dregsy.registry.vendors.api import NotOffered
 from tests.testbed.vendors.dockerhub import Hub
 from tests.testbed.vendors.server import expected, names_of, numbered, tags_of
 
@@ -71,3 +72,15 @@ async def test_search(clients: Registries) -> None:
 
     assert {"base", *(f"team{number}/base" for number in range(230))} == set(names)
     assert server.log.count("GET", "/v1/search") == 3
+
+
+async def test_other_registries(clients: Registries) -> None:
+    """A login for another registry never goes to Docker Hub, and a search goes to that registry itself."""
+    async with Hub(users=dict([BOB])) as server, Hub(users=dict([BOB])) as other:
+        other.put("team/base")
+        hub, api = server.client(), clients.at(other.endpoint(login=BOB)).vendor
+        with pytest.raises(NotOffered):
+            await names_of(hub.repositories(api, ""))
+
+        assert await names_of(hub.search(api, "base")) == ["team/base"]
+        assert list(server.log) == []

@@ -21,6 +21,8 @@ RECOGNISE = recogniser(DockerHub())
         ("europe-west3-docker.pkg.dev", "Google"),
         ("registry.k8s.io", "Google"),
         ("team.azurecr.io", "Azure Container Registry"),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "AWS"),
+        ("public.ecr.aws", "AWS, public"),
         ("gcr.io.example.com", ""),
         ("evilgcr.io", ""),
         ("ghcr.io", ""),
