@@ -11,10 +11,11 @@ import os
 import shutil
 import signal
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, NoReturn
@@ -32,6 +33,7 @@ _HUB_SERVER = "https://index.docker.io/v1/"  # the name under which docker files
 _ENVIRONMENT = "DOCKER_AUTH_CONFIG"
 _HELPER_NAME = pattern.compile_whole(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*")
 _ANSWER_LIMIT = 1 << 20
+_KILL_SECONDS = 1.0
 _TOKEN_USER = "<token>"  # noqa: S105 - the user name that says: the secret is an identity token
 _NOT_FOUND = b"credentials not found"
 
@@ -168,20 +170,30 @@ class Logins:
         return _helper_login(program, host, output)
 
     async def _run(self, path: str, server: str) -> tuple[int, bytes]:
-        """Return exit status and output; whatever happens, nothing that was started stays behind."""
-        process = await asyncio.create_subprocess_exec(
-            path, "get", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=dict(self._environ), start_new_session=True
-        )
-        finished = False
-        try:
-            async with asyncio.timeout(self._time_limit):
-                output = await _converse(process, server)
-                status = await process.wait()
-                finished = True
-                return status, output
-        finally:
-            if not finished:
-                await _kill(process)
+        """Return exit status and output; whatever happens, none of its process group stays behind."""
+        loop = asyncio.get_running_loop()
+        output = bytearray()
+        with _files(server) as (stdin, stdout, answer):
+
+            def collect() -> None:
+                while len(output) <= _ANSWER_LIMIT and (chunk := answer.read(1 << 16)):
+                    output.extend(chunk)
+                if len(output) > _ANSWER_LIMIT:
+                    loop.remove_reader(answer)
+                    _kill(process)
+
+            process = await _start(path, self._environ, stdin, stdout)
+            try:
+                loop.add_reader(answer, collect)
+                async with asyncio.timeout(self._time_limit):
+                    status = await process.wait()
+            finally:
+                loop.remove_reader(answer)
+                await _end(process)
+            collect()
+        if len(output) > _ANSWER_LIMIT:
+            raise OSError(errno.EFBIG, "its answer has no end")
+        return status, bytes(output)
 
 
 @dataclass(slots=True)
@@ -344,27 +356,43 @@ def _refuse(program: str, host: str, what: str, cause: Exception | None = None) 
     raise _refusal(program, host, what) from cause
 
 
-async def _converse(process: Process, server: str) -> bytes:
-    """Hand over the server's name and collect the answer; OSError when that has no end."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with suppress(BrokenPipeError, ConnectionResetError):  # a helper may answer without having read
-        process.stdin.write(server.encode())
-        await process.stdin.drain()
-        process.stdin.close()
-        await process.stdin.wait_closed()
-    output = bytearray()
-    while chunk := await process.stdout.read(1 << 16):
-        output += chunk
-        if len(output) > _ANSWER_LIMIT:
-            raise OSError(errno.EFBIG, "its answer has no end")
-    return bytes(output)
+@contextmanager
+def _files(server: str) -> Iterator[tuple[FileIO, FileIO, FileIO]]:
+    """A helper's input with the server's name in it, its output, and the end where that is read without waiting.
+
+    With pipes of asyncio a helper that has ended would count as running while a child of it holds one open.
+    """
+    reading, writing = os.pipe()
+    with FileIO(reading) as answer, FileIO(writing, "w") as stdout, FileIO(os.memfd_create("server"), "r+") as stdin:
+        os.set_blocking(reading, False)
+        stdin.write(server.encode())
+        stdin.seek(0)
+        yield stdin, stdout, answer
 
 
-async def _kill(process: Process) -> None:
+async def _start(path: str, environ: Mapping[str, str], stdin: FileIO, stdout: FileIO) -> Process:
+    """Start a helper; one that is cancelled before it is known here ends with all it started too."""
+    starting = asyncio.ensure_future(  # noqa: TID251 - awaited in any case
+        asyncio.create_subprocess_exec(
+            path, "get", stdin=stdin, stdout=stdout, stderr=DEVNULL, env=dict(environ), start_new_session=True
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with suppress(OSError):
+            await _end(await starting)
+        raise
+
+
+async def _end(process: Process) -> None:
     """End a helper and all it started; returns when it is gone."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with suppress(TimeoutError):  # a child that left the group may hold the pipes open
-        async with asyncio.timeout(1):
+    _kill(process)
+    with suppress(TimeoutError):  # a process that waits for a dead disk cannot be killed
+        async with asyncio.timeout(_KILL_SECONDS):
             await process.wait()
+
+
+def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -179,6 +179,7 @@ def totals(report: Report) -> dict[str, Any]:
         **{str(status): report.counts[status] for status in Status},
         "bytes_read": sum(moved.bytes_read for moved in moves),
         "bytes_written": sum(moved.bytes_written for moved in moves),
+        "requests_saved": report.saved,
     }
 
 
@@ -191,7 +192,8 @@ def summary(report: Report) -> str:
         for status in (Status.FAILED, Status.CANCELLED)
         if report.counts[status]
     ]
-    return f"{', '.join(parts)}; {size(counted['bytes_written'])} in {duration(counted['seconds'])}"
+    saved = f"; {report.saved} requests saved" if report.saved else ""
+    return f"{', '.join(parts)}; {size(counted['bytes_written'])} in {duration(counted['seconds'])}{saved}"
 
 
 def arrow(copy: Copy, target: Ref | None) -> str:

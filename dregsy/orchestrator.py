@@ -65,7 +65,8 @@ class Orchestrator:
             await asyncio.wait([work])
             abort.cancel()
         interrupted = run.interrupted or work.cancelled()
-        report = Report(task, started, now(), tuple(run.outcomes), tuple(run.warnings), interrupted)
+        saved = self._resolver.finish()
+        report = Report(task, started, now(), tuple(run.outcomes), tuple(run.warnings), interrupted, saved)
         self._emit(TaskFinished(report))
         return report
 
@@ -80,6 +81,7 @@ class Orchestrator:
             except DregsyError as error:
                 for target in item.targets:
                     yield Outcome(item, target, Status.FAILED, failure=Failure.of(error))
+        self._resolver.finish()
 
 
 async def _cancel_when(event: asyncio.Event, work: asyncio.Task[None]) -> None:

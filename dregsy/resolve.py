@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from dregsy.model.platform import Platform, choose
 from dregsy.model.ref import Ref
 from dregsy.model.report import Decision, Failure, Outcome, Reason, Status, Warned
 from dregsy.registry.client import Registry
+from dregsy.registry.inventory import Inventories
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 
@@ -24,32 +25,39 @@ _CONFIG_LIMIT = 8 * 2**20
 class Resolver:
     """Turns rules into copies, and copies into decisions. Reads from registries, never writes."""
 
-    def __init__(self, registries: Registries, listings: Listings) -> None:
+    def __init__(self, registries: Registries, listings: Listings, inventories: Inventories | None = None) -> None:
         self._registries = registries
         self._listings = listings
+        self._inventories = inventories or Inventories(registries)
 
     async def copies(self, task: Task) -> AsyncGenerator[Copy | Outcome | Warned, None]:
         """Give every image that the task's rules mean now, in the order of the rules.
 
-        What cannot be found out is given as a failed Outcome, and does not stop the rest.
+        What cannot be found out is given as a failed Outcome, and does not stop the rest. This begins a
+        run; ``finish`` ends it.
         """
+        self._inventories.start()
         for rule in task.rules:
             try:
-                repositories = await self._repositories(task, rule)
+                repositories, listed = await self._repositories(task, rule)
             except DregsyError as error:
                 yield _failed(task, rule, Ref(task.source.host, task.source.prefix or "*"), error)
                 continue
+            if listed == task.listing.limit:
+                text = f"the list of {task.source.host}'s repositories is cut after {listed}: more may match"
+                yield Warned(task.name, f"{rule.where}: {text} — raise 'lister.maxItems'")
             if not repositories:
                 yield Warned(task.name, f"{rule.where}: 'from' matches no repository of {task.source.host}")
             for repository in repositories:
                 async for item in self._of_repository(task, rule, repository):
                     yield item
 
-    async def _repositories(self, task: Task, rule: Rule) -> tuple[str, ...]:
+    async def _repositories(self, task: Task, rule: Rule) -> tuple[tuple[str, ...], int]:
+        """The repositories that a rule means, and how many were listed to find them."""
         if rule.source.fixed is not None:
-            return (rule.source.fixed,)
+            return (rule.source.fixed,), 0
         listed = await self._listings.repositories(task.source, task.listing)
-        return tuple(name for name in listed if rule.source.matches(name))
+        return tuple(name for name in listed if rule.source.matches(name)), len(listed)
 
     async def _of_repository(self, task: Task, rule: Rule, name: str) -> AsyncGenerator[Copy | Outcome | Warned, None]:
         try:
@@ -73,8 +81,8 @@ class Resolver:
         picks = rule.tags.select(listed)
         if not picks:
             yield Warned(task.name, f"{rule.where}: 'tags' selects none of the {len(listed)} tags of {source}")
-        for pick in picks:
-            yield Copy(
+        copies = [
+            Copy(
                 task=task.name,
                 source=source.with_tag(pick.tag, pick.digest),
                 targets=tuple(target.with_tag(pick.tag, None if pick.tag else pick.digest) for target in targets),
@@ -82,15 +90,51 @@ class Resolver:
                 platforms=rule.platforms,
                 where=rule.where,
             )
+            for pick in picks
+        ]
+        self._expect(task, copies)
+        for copy in copies:
+            yield copy
+
+    def _expect(self, task: Task, copies: Sequence[Copy]) -> None:
+        """Prepare for the questions that ``decide`` will have about images of one source repository."""
+        sources = [copy.source for copy in copies if _is_told_by_tag(copy)]
+        asked = [(task.source, sources)]
+        asked += [(task.targets[to], [copy.targets[to] for copy in copies]) for to in range(len(task.targets))]
+        for endpoint, refs in asked:
+            for repository in {ref.repository for ref in refs}:
+                tags = {ref.tag for ref in refs if ref.repository == repository and ref.tag is not None}
+                self._inventories.expect(endpoint, repository, tags)
+
+    def finish(self) -> int:
+        """Forget what was read for a run; return how many requests it was spared by lists of digests."""
+        return self._inventories.finish()
 
     async def decide(self, task: Task, copy: Copy) -> Decision:
         """Compare source and targets. The copy in the answer carries the digest to be copied.
 
-        An unchanged tag costs one HEAD at the source and one at each target. Raises a DregsyError
-        when the source cannot tell what is to be copied.
+        An unchanged tag costs one HEAD at the source and one at each target, or nothing where a list of
+        digests tells. A list never says what to copy: as soon as something is to be done, the source
+        itself is asked. Raises a DregsyError when that cannot tell what is to be copied.
         """
+        listed = await self._inventories.digest(task.source, copy.source) if _is_told_by_tag(copy) else None
+        if listed is not None:
+            decision = await self._against(task, copy, listed)
+            if all(reason is Reason.CURRENT for reason in decision.reasons):
+                self._inventories.saved(1)
+                return decision
         registry = self._registries.at(task.source)
         digest, single = await self._wanted(registry, copy)
+        if listed is None or listed != digest:
+            if listed is not None:
+                self._inventories.doubt(task.source, copy.source)
+            decision = await self._against(task, copy, digest)
+        if single is not None and {Reason.MISSING, Reason.CHANGED} & set(decision.reasons):
+            await _check_platform(registry, copy, single)
+        return decision
+
+    async def _against(self, task: Task, copy: Copy, digest: Digest) -> Decision:
+        """Compare the targets with the digest that they should have."""
         resolved = replace(copy, source=copy.source.with_tag(copy.source.tag, digest))
         if all(target.tag is None for target in copy.targets):
             resolved = replace(resolved, targets=tuple(target.with_tag(None, digest) for target in copy.targets))
@@ -105,8 +149,6 @@ class Resolver:
             else one.result()
             for one, target in zip(asked, resolved.targets, strict=True)
         )
-        if single is not None and {Reason.MISSING, Reason.CHANGED} & set(reasons):
-            await _check_platform(registry, copy, single)
         return Decision(resolved, reasons)
 
     async def _wanted(self, registry: Registry, copy: Copy) -> tuple[Digest, Manifest | None]:
@@ -128,6 +170,9 @@ class Resolver:
         return found.digest, None
 
     async def _compare(self, endpoint: Endpoint, target: Ref, digest: Digest) -> Reason | Failure:
+        if await self._inventories.digest(endpoint, target) == digest:
+            self._inventories.saved(1)
+            return Reason.CURRENT
         try:
             found = await self._registries.at(endpoint).head_manifest(target.repository, target.reference)
         except DregsyError as error:
@@ -150,6 +195,11 @@ def _itself(source: Ref) -> Failure:
 def _ref(endpoint: Endpoint, name: str) -> Ref:
     """The repository ``name`` at an endpoint; ValueError when that is not a legal one."""
     return Ref.of(endpoint.host, f"{endpoint.prefix}/{name}" if endpoint.prefix else name)
+
+
+def _is_told_by_tag(copy: Copy) -> bool:
+    """Whether what a tag points at is all that is to be found out at the source."""
+    return copy.source.digest is None and not copy.platforms
 
 
 def _no_image(source: Ref) -> NotFound:

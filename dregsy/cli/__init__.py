@@ -54,6 +54,7 @@ for module in (run, check, show, demo):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; no error leaves a traceback, except a bug."""
+    _open_closed_streams()
     _tolerate(sys.stdout)
     try:
         code = _dispatch(list(sys.argv[1:] if argv is None else argv))
@@ -77,6 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         click.echo(f"dregsy {__version__}: this is a bug; please report it with the lines above", err=True)
         return BUG
     return code
+
+
+def _open_closed_streams() -> None:
+    """Give what a shell closed (``>&-``) a place that takes everything and has nothing."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123 - it stays open as the stream would
 
 
 def _tolerate(stream: TextIO) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from dregsy.config import keys, relays
 from dregsy.config.problems import Findings, Loc
+from dregsy.model.endpoint import Given
 
 LEAST_REFRESH = 3600.0
 """The shortest time, in seconds, between two tokens from AWS."""
@@ -25,12 +26,10 @@ def give(config: keys.Config, relay: str, findings: Findings) -> None:
         for key, place in _places(task):
             for inner, message, hint in _place(place, relay):
                 findings.warning((*loc, *key, inner), message, hint)
-        if _selects(task) and task.source is not None and task.source.lister and task.source.lister.kind != "catalog":
-            message = f"of type '{task.source.lister.kind}' cannot list repositories in this version"
-            findings.warning((*loc, "source", "lister"), message, "name them in 'from', or use the type 'catalog'")
         if _lists_docker_hub(task):
-            message = "Docker Hub does not list its repositories"
-            findings.warning((*loc, "source", "lister"), message, "name the repositories in 'from'")
+            message = "Docker Hub lists the repositories of one namespace only"
+            hint = "write 'registry: docker.io/NAMESPACE', or give 'auth' for those of a user"
+            findings.warning((*loc, "source", "registry"), message, hint)
 
 
 def _general(config: keys.Config) -> Iterator[tuple[Loc, str, str]]:
@@ -71,11 +70,10 @@ def _place(place: keys.Location, relay: str) -> Iterator[tuple[str, str, str]]:
         yield "skip-tls-verify", "does not reach the docker daemon, which pulls and pushes", hint
 
 
-def _selects(task: keys.Task) -> bool:
-    return any(mapping.source.fixed is None for mapping in task.mappings)
-
-
 def _lists_docker_hub(task: keys.Task) -> bool:
+    """Whether repositories of Docker Hub are selected that belong to nobody in particular."""
     source = task.source
-    catalog = source is not None and (source.lister is None or source.lister.kind == "catalog")
-    return _selects(task) and catalog and source is not None and source.address.is_docker_hub
+    if source is None or not source.address.is_docker_hub or source.address.prefix or isinstance(source.auth, Given):
+        return False
+    searches = source.lister is not None and source.lister.kind == "index"
+    return not searches and any(mapping.source.fixed is None for mapping in task.mappings)

@@ -26,7 +26,7 @@ _PART = r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(ns|us|µs|μs|ms|s|m|h)"
 _LONGEST = 100
 _DURATION = pattern.compile_whole(rf"[-+]?(?:{_PART})+")
 _DURATION_PART = pattern.compile_search(_PART)
-_AUTH_HINT = """make it with: printf '{"username":"%s","password":"%s"}' USER PASSWORD | base64 -w0"""
+_AUTH_HINT = "make it with: printf '%s:%s' USER PASSWORD | base64 -w0"
 
 LOCATION = "location"
 """The type of errors which tell what is wrong with a source or target as a whole."""

@@ -93,7 +93,8 @@ class Outcome:
 class Report:
     """One run of one task; times are seconds since the epoch.
 
-    ``interrupted`` tells that the run was told to stop before it had looked at everything.
+    ``interrupted`` tells that the run was told to stop before it had looked at everything. ``saved`` is how
+    many requests were not needed because registries listed the digests of many tags at once.
     """
 
     task: Task
@@ -102,6 +103,7 @@ class Report:
     outcomes: tuple[Outcome, ...]
     warnings: tuple[str, ...] = ()
     interrupted: bool = False
+    saved: int = 0
 
     @property
     def counts(self) -> Counter[Status]:

@@ -32,7 +32,8 @@ class Authorizer:
         self._logins = logins
         self._wire = wire
         self._clock = clock
-        self._challenge: Challenge | None = None
+        self.challenge: Challenge | None = None
+        """The login that the registry asked for most recently."""
         self._tokens: dict[Key, Token] = {}
         self._logins_used: set[Login] = set()
         self._failed: dict[Key, tuple[float, RegistryError]] = {}
@@ -40,15 +41,20 @@ class Authorizer:
 
     def learn(self, response: Response) -> None:
         """Take from the answer to the first greeting which kind of login the registry wants."""
-        self._challenge = _wanted(response)
+        self.challenge = _wanted(response)
+
+    async def login(self, repository: str) -> Login:
+        """Return what there is to log in with."""
+        login = await self._logins.login_for(self._endpoint, repository)
+        self._logins_used.add(login)
+        return login
 
     async def headers(self, repository: str, scopes: tuple[str, ...]) -> dict[str, str]:
         """Return the header that authorizes a request, or nothing where none is needed or there is no login."""
-        if self._challenge is None:
+        if self.challenge is None:
             return {}
-        login = await self._logins.login_for(self._endpoint, repository)
-        self._logins_used.add(login)
-        if self._challenge.scheme == "basic":
+        login = await self.login(repository)
+        if self.challenge.scheme == "basic":
             return _basic(login)
         return {"Authorization": _bearer(await self._token(login, scopes))}
 
@@ -57,11 +63,11 @@ class Authorizer:
 
         When many requests meet the same stale token, only the first of them causes a new one.
         """
-        before, self._challenge = self._challenge, _wanted(response) or self._challenge
-        if self._challenge is None:
+        before, self.challenge = self.challenge, _wanted(response) or self.challenge
+        if self.challenge is None:
             return False
-        login = await self._logins.login_for(self._endpoint, repository)
-        if self._challenge.scheme == "basic":
+        login = await self.login(repository)
+        if self.challenge.scheme == "basic":
             return _basic(login).get("Authorization") not in {None, sent}
         if before is not None and not sent:
             return False
@@ -113,8 +119,8 @@ class Authorizer:
 
     async def _fetch(self, login: Login, scopes: tuple[str, ...]) -> Token:
         """Ask the token server that the registry named."""
-        assert self._challenge is not None
-        wanted = challenge.token_request(self._challenge, login, scopes, verify=self._endpoint.verify)
+        assert self.challenge is not None
+        wanted = challenge.token_request(self.challenge, login, scopes, verify=self._endpoint.verify)
         headers = _basic(wanted.login) if wanted.login else {}
         body = None
         if wanted.form is not None:

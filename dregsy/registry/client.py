@@ -14,6 +14,7 @@ from dregsy.registry.challenge import pull, push
 from dregsy.registry.limits import Lane
 from dregsy.registry.paging import Pager
 from dregsy.registry.transport import Request, Transport
+from dregsy.registry.vendors.api import VendorApi
 from dregsy.registry.wire import Body, Response
 
 ACCEPT_MANIFESTS = {"Accept": ", ".join(MANIFEST_TYPES)}
@@ -32,6 +33,7 @@ class Registry:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self.vendor = VendorApi(transport)
         self.pager = Pager(transport)
 
     @property

@@ -1,22 +1,38 @@
-"""Which repositories a registry has (OCI distribution API: ``_catalog``)."""
+"""Which repositories a registry has: by its maker's own API where that is better, else by the catalog (OCI)."""
 
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 
-from dregsy.errors import RegistryError, Unauthorized
+from dregsy.errors import DregsyError, Unauthorized
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Listing
+from dregsy.registry.challenge import CATALOG
+from dregsy.registry.client import Registry
 from dregsy.registry.pool import Registries
+from dregsy.registry.vendors.api import Names, NotOffered, Vendor
+from dregsy.registry.vendors.dockerhub import DockerHub
+from dregsy.registry.vendors.recognise import Recognise, recogniser
 
-_CATALOG_SCOPE = ("registry:catalog:*",)
+_CERTAIN = frozenset({0, 400, 401, 403, 404, 405, 501})
+"""Answers after which the maker's API is not tried again, but the catalog; 0 is for those that we give ourselves."""
 
 
 class Listings:
-    """Lists repositories, and remembers the lists of a run for as long as each task allows."""
+    """Lists repositories, and remembers the lists for as long as each task allows."""
 
-    def __init__(self, registries: Registries, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        registries: Registries,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        hub: DockerHub | None = None,
+        recognise: Recognise | None = None,
+    ) -> None:
         self._registries = registries
         self._now = now
+        self._hub = hub or DockerHub()
+        self._recognise = recognise or recogniser(self._hub)
         self._known: dict[tuple[Endpoint, str, str, int | None], tuple[float, tuple[str, ...]]] = {}
 
     async def repositories(self, endpoint: Endpoint, listing: Listing) -> tuple[str, ...]:
@@ -30,20 +46,54 @@ class Listings:
         return names
 
     async def _list(self, endpoint: Endpoint, listing: Listing) -> tuple[str, ...]:
-        if listing.kind != "catalog":
-            raise RegistryError(
-                f"repositories of {endpoint.host} cannot be listed by {listing.kind!r} in this version",
-                hint="name the repositories in 'from', or use the lister type 'catalog'",
-            )
-        prefix = f"{endpoint.prefix}/" if endpoint.prefix else ""
-        found: list[str] = []
-        pages = self._registries.at(endpoint).pager.pages("v2/_catalog", "repositories", scopes=_CATALOG_SCOPE)
-        try:
-            async for page in pages:
-                found.extend(name.removeprefix(prefix) for name in page if name.startswith(prefix))
-                if listing.limit is not None and len(found) >= listing.limit:
-                    return tuple(found[: listing.limit])
-        except Unauthorized as error:
-            error.hint = "many registries list their catalog for administrators only; name the repositories in 'from'"
+        registry = self._registries.at(endpoint)
+        match listing.kind:
+            case "dockerhub":
+                pages = self._hub.repositories(registry.vendor, endpoint.prefix)
+            case "index":
+                pages = self._hub.search(registry.vendor, listing.search)
+            case _:
+                vendor = self._recognise(endpoint.host, await registry.vendor.challenge())
+                if vendor is not None and vendor.repositories is not None:
+                    return await _best(vendor, registry, endpoint, listing.limit)
+                pages = _catalog(registry)
+        return await _taken(pages, endpoint, listing.limit)
+
+
+async def _best(vendor: Vendor, registry: Registry, endpoint: Endpoint, limit: int | None) -> tuple[str, ...]:
+    """List by the maker's API, or by the catalog where that refuses; if both do, the first error stands."""
+    assert vendor.repositories is not None
+    try:
+        return await _taken(vendor.repositories(registry.vendor, endpoint.prefix), endpoint, limit)
+    except DregsyError as error:
+        if getattr(error, "status", 0) not in _CERTAIN or getattr(error, "retryable", False):
             raise
-        return tuple(found)
+        refused = error
+    if isinstance(refused, Unauthorized):
+        refused.hint = "give it a login that may list them, or name the repositories in 'from'"
+    try:
+        return await _taken(_catalog(registry), endpoint, limit)
+    except DregsyError as error:
+        raise (error if isinstance(refused, NotOffered) else refused) from None
+
+
+async def _catalog(registry: Registry) -> Names:
+    """Give the pages of the catalog (OCI distribution API, ``_catalog``)."""
+    try:
+        async for page in registry.pager.pages("v2/_catalog", "repositories", scopes=(CATALOG,)):
+            yield page
+    except Unauthorized as error:
+        error.hint = "many registries list their catalog for administrators only; name the repositories in 'from'"
+        raise
+
+
+async def _taken(pages: Names, endpoint: Endpoint, limit: int | None) -> tuple[str, ...]:
+    """Take what is below the endpoint's prefix, named without it and each once, and not one more than ``limit``."""
+    prefix = f"{endpoint.prefix}/" if endpoint.prefix else ""
+    found: dict[str, None] = {}
+    async with aclosing(pages):
+        async for page in pages:
+            found.update((name.removeprefix(prefix), None) for name in page if name.startswith(prefix))
+            if limit is not None and len(found) >= limit:
+                break
+    return tuple(found)[:limit]

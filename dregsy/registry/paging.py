@@ -65,7 +65,7 @@ class Pager:
             if response.status == 200:
                 self._size = size
                 break
-        return _texts(raw, key, response.url), _next(response.header_values("Link"), response.url)
+        return _texts(raw, key, response.url), next_query(response.header_values("Link"), response.url)
 
 
 def _texts(raw: bytes, key: str, url: str) -> list[str]:
@@ -82,8 +82,8 @@ def _texts(raw: bytes, key: str, url: str) -> list[str]:
     return [item for item in items if isinstance(item, str) and item.isascii()]  # names of tags and repositories are
 
 
-def _next(links: list[str], url: str) -> dict[str, str] | None:
-    """The query of the next page, or None. Only the query counts: proxies get the path wrong."""
+def next_query(links: list[str], url: str) -> dict[str, str] | None:
+    """Return the query of the next page, or None. Only the query counts: proxies get the path wrong."""
     found = next((match for line in links if line.isascii() and (match := _LINK.search(line))), None)
     if found is None:
         return None

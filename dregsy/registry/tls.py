@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from dregsy.model.ref import HUB_NAMES
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _SUFFIXES = frozenset({".crt", ".cert", ".key"})
+_FILE_LIMIT = 1 << 20
 _UTC_TIME = 0x17
 _VERSION = 0xA0
 
@@ -175,12 +177,16 @@ def _certificates(file: Path, host: str) -> list[bytes]:
 
 
 def _read(file: Path, host: str) -> bytes:
+    hint = "make it a file that this user can read, or remove it"
     try:
-        data = file.read_bytes()
+        if not S_ISREG(file.stat().st_mode):  # a pipe would have to be waited for, a device may have no end
+            raise _unusable(host, f"cannot read {file}: it is not a regular file", hint)
+        with file.open("rb") as opened:
+            data = opened.read(_FILE_LIMIT + 1)
     except OSError as error:
-        raise _unusable(
-            host, f"cannot read {file}: {error.strerror}", "make it a file that this user can read, or remove it"
-        ) from error
+        raise _unusable(host, f"cannot read {file}: {error.strerror}", hint) from error
+    if len(data) > _FILE_LIMIT:
+        raise _unusable(host, f"{file} is larger than 1 MiB", "put nothing but certificates or a key there")
     if not data.strip():
         raise _unusable(host, f"{file} is empty", "put the certificate or key there, or remove the file")
     return data

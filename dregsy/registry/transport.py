@@ -13,16 +13,19 @@ from urllib.parse import urljoin, urlsplit
 
 from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, RateLimited, RegistryError, Unauthorized, Unreachable
-from dregsy.model.endpoint import Endpoint
+from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry.addresses import is_loopback, is_safe, origin
 from dregsy.registry.answers import failure
 from dregsy.registry.authorizer import Authorizer
+from dregsy.registry.challenge import Challenge
 from dregsy.registry.limits import Lane, Limits
 from dregsy.registry.retry import Backoff
 from dregsy.registry.wire import JSON_LIMIT, Body, NoTLS, Refused, Response, Timeouts, Wire, show
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
+_LOGINS = frozenset({"Authorization", "PRIVATE-TOKEN", "JOB-TOKEN"})
+"""Headers with secrets; the latter two are GitLab's."""
 
 Answer = TypeVar("Answer")
 
@@ -33,6 +36,7 @@ class Request:
 
     ``repository`` and ``scopes`` say which login and which rights it needs. ``accept`` are the
     statuses that are answers; any other is an error. ``lane`` is None where the caller holds a place.
+    ``logs_in`` is off for what is no part of the distribution API: its login is in ``headers``.
     """
 
     method: str
@@ -43,6 +47,7 @@ class Request:
     headers: Mapping[str, str] | None = None
     body: bytes | Body | None = None
     lane: Lane | None = Lane.CONTROL
+    logs_in: bool = True
 
 
 class Transport:
@@ -70,6 +75,15 @@ class Transport:
     async def close(self) -> None:
         """Close all connections."""
         await self._wire.close()
+
+    async def challenge(self) -> Challenge | None:
+        """Return how the registry asks for logins, which also tells who made it; None where it asks for none."""
+        await self.root()
+        return self._authorizer.challenge
+
+    async def login(self, repository: str) -> Login:
+        """Return the login for a repository, for what does not take the registry's own kind of authorization."""
+        return await self._authorizer.login(repository)
 
     def place(self, lane: Lane) -> asyncio.Semaphore:
         """Enter this with ``async with`` to take one of the registry's places for that kind of work."""
@@ -132,7 +146,7 @@ class Transport:
         if response.status in request.accept:
             return response
         try:
-            error = await failure(response, elsewhere=not self._is_own(response.url))
+            error = await failure(response, elsewhere=request.logs_in and not self._is_own(response.url))
             error.message = self._authorizer.redacted(error.message)
             raise error
         finally:
@@ -142,7 +156,7 @@ class Transport:
         """Send a request with a login; once again with a new one where the registry calls it stale."""
         sent = await self._headers(request, url)
         response = await self._redirected(request, url, sent)
-        if response.status != 401 or not self._is_own(response.url):
+        if response.status != 401 or not request.logs_in or not self._is_own(response.url):
             return response
         async with AsyncExitStack() as stack:
             stack.push_async_callback(response.release)
@@ -162,7 +176,7 @@ class Transport:
 
     async def _headers(self, request: Request, url: str) -> dict[str, str]:
         headers = dict(request.headers or {})
-        if self._is_own(url):
+        if request.logs_in and self._is_own(url):
             headers |= await self._authorizer.headers(request.repository, request.scopes)
         return headers
 
@@ -182,7 +196,7 @@ class Transport:
                     url=show(url),
                 )
             if origin(target) != origin(url):
-                headers = {name: value for name, value in headers.items() if name != "Authorization"}
+                headers = {name: value for name, value in headers.items() if name not in _LOGINS}
             url = target
         raise RegistryError(f"{show(url)} redirects too often", method=request.method, url=show(url))
 

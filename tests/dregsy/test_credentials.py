@@ -4,8 +4,10 @@ import asyncio
 import base64
 import json
 import os
+import select
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 import pytest
@@ -55,8 +57,12 @@ class Home:
 
     def helper(self, name: str, script: str) -> None:
         """Install a helper program that first notes what it was asked."""
+        self.program(name, f'read -r server\necho "$1 $server" >> {self.calls}\n{script}')
+
+    def program(self, name: str, script: str) -> None:
+        """Install a helper program that does nothing else."""
         path = self.bin / f"docker-credential-{name}"
-        path.write_text(f'#!/bin/sh\nread -r server\necho "$1 $server" >> {self.calls}\n{script}\n')
+        path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
     def answering(self, name: str, username: str, secret: str) -> None:
@@ -383,6 +389,7 @@ async def test_an_entry_for_a_path_spares_the_helper(home: Home) -> None:
     assert len(home.asked()) == 1
 
 
+SAY_ALICE = """echo '{"Username": "alice", "Secret": "s3cret"}'"""
 FAILING = [
     ("echo s3cret; echo s3cret >&2; exit 3", "ended with status 3"),
     ("echo s3cret", "is not a login"),
@@ -432,9 +439,7 @@ async def test_a_helpers_name_is_no_path(home: Home, name: str) -> None:
 
 async def test_a_helper_may_answer_without_listening(home: Home) -> None:
     """A helper that never reads its input still gives its login."""
-    path = home.bin / "docker-credential-deaf"
-    path.write_text('#!/bin/sh\nexec <&-\necho \'{"Username": "alice", "Secret": "s3cret"}\'\n')
-    path.chmod(0o755)
+    home.program("deaf", f"exec <&-\n{SAY_ALICE}")
     home.write({"credsStore": "deaf"})
 
     assert await home.find() == ALICE
@@ -442,34 +447,100 @@ async def test_a_helper_may_answer_without_listening(home: Home) -> None:
 
 async def test_a_hanging_helper_is_ended_with_its_children(home: Home) -> None:
     """After the time limit the helper and what it started are gone, and the error says so."""
-    home.helper("test", f"sleep 600 & echo $! > {home.folder}/child; wait")
+    alive = home.folder / "alive"
+    os.mkfifo(alive)
+    home.helper("test", f"exec 3> {alive}; sleep 600 & wait")
     home.write({"credsStore": "test"})
-    message = await home.refuse(time_limit=0.3)
+    with os.fdopen(os.open(alive, os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
+        message = await home.refuse(time_limit=0.3)
 
-    assert "did not answer within 0.3 s" in message
-    assert not running(home.folder / "child")
+        assert "did not answer within 0.3 s" in message
+        assert hung_up(pipe)
 
 
 async def test_a_cancelled_question_leaves_no_helper_behind(home: Home) -> None:
     """Cancelling ends the helper and what it started, and lets the cancellation pass."""
-    os.mkfifo(home.folder / "ready")
-    home.helper("test", f"sleep 600 & echo $! > {home.folder}/child; echo > {home.folder}/ready; wait")
+    alive = home.folder / "alive"
+    os.mkfifo(alive)
+    home.helper("test", f"sleep 600 > {alive} & wait")
     home.write({"credsStore": "test"})
     async with asyncio.TaskGroup() as group:
         asking = group.create_task(home.find())
-        await asyncio.to_thread((home.folder / "ready").read_text)
+        pipe = await asyncio.to_thread(alive.open, "rb")  # waits for the helper's child
         asking.cancel()
 
-    assert asking.cancelled()
-    assert not running(home.folder / "child")
+    with pipe:
+        assert asking.cancelled()
+        assert hung_up(pipe)
 
 
-def running(file: Path) -> bool:
-    """Whether the process whose id stands in the file is alive."""
+async def test_a_question_cancelled_at_its_start_leaves_no_helper_behind(home: Home) -> None:
+    """Cancelling before the helper is known to run ends it, and what it has started by then, all the same."""
+    alive = home.folder / "alive"
+    os.mkfifo(alive)
+    home.program("test", f"sleep 600 > {alive} & wait")
+    home.write({"credsStore": "test"})
+    before = psutil.Process().children()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        asking = group.create_task(home.find())
+        while psutil.Process().children() == before:
+            await asyncio.sleep(0)
+        pipe = alive.open("rb")  # waits for the helper's child, and lets nothing else happen here
+        asking.cancel()
+
+    with pipe:
+        assert asking.cancelled()
+        assert hung_up(pipe)
+
+
+async def test_a_child_that_holds_the_output_is_ended(home: Home) -> None:
+    """A helper that ended has answered, though what it left running could still write; that is ended too."""
+    alive = home.folder / "alive"
+    os.mkfifo(alive)
+    home.helper("test", f"exec 3> {alive}; sleep 600 & {SAY_ALICE}")
+    home.write({"credsStore": "test"})
+    with os.fdopen(os.open(alive, os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
+        found = await home.find()
+
+        assert found == ALICE
+        assert hung_up(pipe)
+
+
+async def test_a_child_that_left_with_the_output_is_no_obstacle(home: Home) -> None:
+    """A daemon that a helper starts neither spoils the answer nor costs an open file for each question."""
+    ready, child = home.folder / "ready", home.folder / "child"
+    os.mkfifo(ready)
+    home.helper(
+        "test", f"setsid sh -c 'echo $$ >> {child}; echo > {ready}; exec sleep 600' & read -r _ < {ready}; {SAY_ALICE}"
+    )
+    home.write({"credsStore": "test"})
+    before = psutil.Process().num_fds()
     try:
-        return bool(psutil.Process(int(file.read_text())).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+        found = [await home.find(), await home.find()]
+        after = psutil.Process().num_fds()
+    finally:
+        for pid in child.read_text().split():
+            psutil.Process(int(pid)).kill()
+
+    assert found == [ALICE, ALICE]
+    assert after == before
+
+
+async def test_an_endless_writer_that_left_is_not_listened_to_for_ever(home: Home) -> None:
+    """What a helper's daemon goes on writing is read up to a limit, and the error says so."""
+    ready, child = home.folder / "ready", home.folder / "child"
+    os.mkfifo(ready)
+    home.helper(
+        "test", f"setsid sh -c 'echo $$ > {child}; echo > {ready}; exec yes s3cret' & read -r _ < {ready}; sleep 600"
+    )
+    home.write({"credsStore": "test"})
+
+    assert "its answer has no end" in await home.refuse()
+
+
+def hung_up(pipe: BinaryIO) -> bool:
+    """Whether all are gone who could write into the pipe, or go within a while."""
+    return bool(select.select([pipe], [], [], 20)[0])
 
 
 async def test_many_who_ask_at_once_start_one_helper(home: Home) -> None:

@@ -140,6 +140,14 @@ def test_task_lines() -> None:
     )
 
 
+def test_saved_requests() -> None:
+    """What lists of digests saved is in the summary of a task; nothing is not talked about."""
+    (line,) = told(TaskFinished(Report(TASK, 0.0, 1.0, (CURRENT,), saved=190)))
+
+    assert line["message"] == "task 'nightly' finished: 0 copied, 1 up to date; 0 B in 1.0 s; 190 requests saved"
+    assert line["requests_saved"] == 190
+
+
 def test_task_with_failures_ends_with_an_error() -> None:
     """The summary of a task counts failures and what was cancelled, and is an error."""
     (line,) = told(TaskFinished(Report(TASK, 0.0, 0.0, (FAILED, CANCELLED))))

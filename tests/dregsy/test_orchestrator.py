@@ -33,6 +33,8 @@ from tests.testbed.copying import Workshop, left_over, rule, task
 from tests.testbed.proxy import Fault, Gate, RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
+from tests.testbed.vendors.harbor import Harbor
+from tests.testbed.vendors.server import numbered
 
 Pair = tuple[EmbeddedRegistry, EmbeddedRegistry]
 AGAIN = Failure("unreachable", "not now", retryable=True)
@@ -356,3 +358,17 @@ async def test_same_name_at_two_targets(shop: Workshop, embedded_pair: Pair) -> 
     work = Task("t", Once(), Endpoint(a.host), (Endpoint(b.host), Endpoint(b.host)), (rule("app"),))
     report = await shop.orchestrator(executor=stub, retries=1).run(work)
     assert (report.counts, stub.tried) == ({Status.COPIED: 2}, [("v1", (0, 1)), ("v1", (0, 1))])
+
+
+async def test_the_report_tells_of_saved_requests(shop: Workshop) -> None:
+    """Where registries list the digests of many tags at once, the report says how many requests that saved."""
+    async with Harbor() as source, Harbor() as target:
+        source.put("team/app", numbered(50))
+        work = task(source.host, (target.host,), rule("team/app"))
+        first = await shop.run(work)
+        target.log.clear()
+        second = await shop.run(work)
+
+        assert (first.counts, second.counts) == ({Status.COPIED: 50}, {Status.CURRENT: 50})
+        assert (first.saved, second.saved) == (0, 94)
+        assert (target.log.count("HEAD", ""), target.log.count("GET", "artifacts")) == (2, 1)

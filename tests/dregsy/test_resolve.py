@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,14 @@ from dregsy.embedded import images
 from dregsy.embedded.server import EmbeddedRegistry
 from dregsy.errors import DregsyError, ImageError, NotFound
 from dregsy.model.endpoint import Endpoint
-from dregsy.model.plan import Copy, Once, Task
+from dregsy.model.plan import Copy, Listing, Once, Task
 from dregsy.model.platform import Platform
 from dregsy.model.report import Failure, Outcome, Reason, Status, Warned
 from tests.testbed.copying import Workshop, rule, task
 from tests.testbed.proxy import Fault, RecordingProxy
+from tests.testbed.vendors.harbor import Harbor
+from tests.testbed.vendors.server import IMAGE as VENDOR_IMAGE
+from tests.testbed.vendors.server import OTHER, numbered
 
 Pair = tuple[EmbeddedRegistry, EmbeddedRegistry]
 IMAGE = images.image("x")
@@ -269,3 +273,88 @@ async def test_config_is_checked(shop: Workshop, embedded_pair: Pair) -> None:
     await images.seed(a, "app", IMAGE, "v1")
     with RecordingProxy(a.host, Fault(path="/blobs/", flip_at=3, times=-1)) as proxy, pytest.raises(DregsyError):
         await decided(shop, task(proxy.host, (b.host,), rule("app", tags=("v1",), platform="linux/amd64")))
+
+
+async def all_decided(shop: Workshop, of: Task) -> tuple[list[Reason | Failure], int]:
+    """Compare all that a task means; return what came of each target, and how many requests were saved."""
+    copies = [one for one in await found(shop, of) if isinstance(one, Copy)]
+    reasons = [reason for one in copies for reason in (await shop.resolver.decide(of, one)).reasons]
+    return reasons, shop.resolver.finish()
+
+
+async def test_lists_of_digests(shop: Workshop) -> None:
+    """Where both sides list digests, a hundred unchanged tags cost one list and two questions at each side."""
+    async with Harbor() as a, Harbor() as b:
+        for server in (a, b):
+            server.put("team/app", numbered(100))
+        reasons, saved = await all_decided(shop, task(a.host, (b.host,), rule("team/app")))
+
+        assert (reasons, saved) == ([Reason.CURRENT] * 100, 194)
+        for server in (a, b):
+            assert (server.log.count("HEAD", ""), server.log.count("GET", "/artifacts")) == (2, 1)
+
+
+async def test_a_list_at_one_side(shop: Workshop, embedded_pair: Pair) -> None:
+    """A list of the source alone saves the questions to the source."""
+    _, b = embedded_pair
+    async with Harbor() as a:
+        a.put("team/app", numbered(20))
+        await images.seed(b, "team/app", VENDOR_IMAGE, *numbered(20))
+        reasons, saved = await all_decided(shop, task(a.host, (b.host,), rule("team/app")))
+
+        assert (reasons, saved) == ([Reason.CURRENT] * 20, 17)
+        assert (a.log.count("HEAD", ""), b.count("HEAD", "")) == (2, 20)
+
+
+async def test_what_is_copied_comes_from_the_registry(shop: Workshop, embedded_pair: Pair) -> None:
+    """A list that is wrong about a tag causes a question too many, and never another image."""
+    _, b = embedded_pair
+    async with Harbor() as a:
+        a.put("team/app", numbered(20))
+        a.claims["team/app"] = {"t0007": str(OTHER.digest)}
+        await images.seed(b, "team/app", VENDOR_IMAGE, *numbered(9))
+        of = task(a.host, (b.host,), rule("team/app"))
+        copies = [one for one in await found(shop, of) if isinstance(one, Copy)]
+        decisions = [await shop.resolver.decide(of, one) for one in copies]
+
+    assert {VENDOR_IMAGE.digest} == {one.copy.source.digest for one in decisions}
+    assert [one.reasons for one in decisions] == [(Reason.CURRENT,)] * 9 + [(Reason.MISSING,)] * 11
+
+
+async def test_a_target_that_claims_too_little(shop: Workshop, embedded_pair: Pair) -> None:
+    """A target whose list lacks a tag, or says that it is another image, is asked itself."""
+    a, _ = embedded_pair
+    await images.seed(a, "team/app", VENDOR_IMAGE, *numbered(20))
+    async with Harbor() as b:
+        b.put("team/app", numbered(20))
+        b.claims["team/app"] = {"t0007": str(OTHER.digest), "t0008": None}
+        reasons, saved = await all_decided(shop, task(a.host, (b.host,), rule("team/app")))
+
+        assert (reasons, saved) == ([Reason.CURRENT] * 20, 15)
+        assert b.log.count("HEAD", "") == 4
+
+
+async def test_platforms_need_the_image(shop: Workshop) -> None:
+    """A list says nothing of the images in an index: with a platform the source is asked as ever."""
+    async with Harbor() as a, Harbor() as b:
+        for server in (a, b):
+            server.put("team/app", numbered(20))
+        of = task(a.host, (b.host,), rule("team/app", platform="linux/amd64"))
+        reasons, _ = await all_decided(shop, of)
+
+        assert reasons == [Reason.CURRENT] * 20
+        assert a.log.count("GET", "/artifacts") == 0
+        assert b.log.count("GET", "/artifacts") == 1
+
+
+async def test_a_list_that_is_cut(shop: Workshop, embedded_pair: Pair) -> None:
+    """Where ``maxItems`` ends the list of repositories, that is said: matching ones may be behind it."""
+    a, b = embedded_pair
+    for number in range(3):
+        await images.seed(a, f"lib/app{number}", IMAGE, "v1")
+    of = task(a.host, (b.host,), rule("regex:lib/.*"))
+    cut = await found(shop, replace(of, listing=Listing(limit=2)))
+    whole = await found(shop, replace(of, listing=Listing(limit=4)))
+    assert [type(one) for one in cut] == [Warned, Copy, Copy]
+    assert "is cut after 2" in str(cut[0])
+    assert [type(one) for one in whole] == [Copy, Copy, Copy]

@@ -123,3 +123,18 @@ def test_a_web_server_is_no_registry(dregsy: Dregsy, registry_a: DockerRegistry,
         done = dregsy.run("-config", dregsy.config(mirror(web.host, registry_a.host, {"from": repo})))
 
     complained(done, "404")
+
+
+def test_closed_streams(dregsy: Dregsy) -> None:
+    """A command whose output, or input, was closed by the shell does its work all the same."""
+    import subprocess
+
+    dregsy.write("")
+    for redirection in (">&-", "2>&-", "<&-", ">&- 2>&-"):
+        command = f"exec {dregsy.program} -config sync.yaml {redirection}"
+        done = subprocess.run(
+            ["sh", "-c", command], env=dregsy.environ, cwd=dregsy.folder, capture_output=True, check=False
+        )
+
+        assert (redirection, done.returncode) == (redirection, 0)
+        assert b"Traceback" not in done.stderr

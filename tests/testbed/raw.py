@@ -35,6 +35,7 @@ class RawServer:
             task.cancel()
         await asyncio.gather(*self._talking)
         await self._server.wait_closed()
+        await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -46,8 +47,13 @@ class RawServer:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the client went away, or the server is to
         finally:
-            self._talking.discard(task)
             writer.close()
+            try:
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()  # a transport that the loop's end finds open is a warning
+            except (OSError, TimeoutError):
+                writer.transport.abort()
+            self._talking.discard(task)
 
 
 async def head(reader: asyncio.StreamReader) -> bytes:

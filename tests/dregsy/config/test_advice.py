@@ -59,13 +59,13 @@ def test_nothing_to_say() -> None:
         ),
         (
             {"registry": "docker.io", "origin": "regex:.*"},
-            "tasks[0].source.lister",
-            "Docker Hub does not list its repositories",
+            "tasks[0].source.registry",
+            "Docker Hub lists the repositories of one namespace only",
         ),
         (
-            {"registry": "docker.io", "origin": "regex:.*", "source": "lister: {type: dockerhub}"},
-            "tasks[0].source.lister",
-            "of type 'dockerhub' cannot list repositories in this version",
+            {"registry": "docker.io", "origin": "regex:.*", "source": "lister: {type: dockerhub}, auth: none"},
+            "tasks[0].source.registry",
+            "Docker Hub lists the repositories of one namespace only",
         ),
         (
             {"registry": ECR, "source": "auth-refresh: 1h"},
@@ -85,6 +85,9 @@ def test_warnings(changes: dict[str, str], field: str, message: str) -> None:
     [
         {"relay": "skopeo", "target": "skip-tls-verify: true"},
         {"registry": "docker.io"},
+        {"registry": "docker.io/org", "origin": "regex:.*"},
+        {"registry": "docker.io", "origin": "regex:.*", "source": "auth: Ym9iOng="},
+        {"registry": "docker.io", "origin": "regex:.*", "source": "lister: {type: index, search: x}"},
         {"top": "timeout: 10m"},
     ],
 )

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from dregsy.embedded import images
 from dregsy.errors import RegistryError, Unauthorized
@@ -17,6 +18,10 @@ from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
 from tests.testbed.tokens import TokenServer
+from tests.testbed.vendors.dockerhub import Hub
+from tests.testbed.vendors.gitlab import GitLab
+from tests.testbed.vendors.harbor import Harbor
+from tests.testbed.vendors.quay import Quay
 
 
 def at(host: str, prefix: str = "") -> Endpoint:
@@ -98,10 +103,68 @@ async def test_odd_names_in_a_catalog(registry_a: DockerRegistry, clients: Regis
         assert await Listings(clients).repositories(at(proxy.host), Listing()) == ("a/b",)
 
 
-@pytest.mark.parametrize("kind", ["dockerhub", "index"])
-async def test_other_kinds_of_lists(clients: Registries, kind: str) -> None:
-    """What cannot be listed yet is an error that says what to do instead."""
-    with pytest.raises(RegistryError, match="cannot be listed") as caught:
-        await Listings(clients).repositories(at("127.0.0.1:1"), Listing(kind=kind))
+async def test_docker_hub(clients: Registries) -> None:
+    """Docker Hub's API and its search list for tasks that ask for them; limits of any size are exact."""
+    async with Hub(users={"bob": "x"}) as server:
+        for number in range(250):
+            server.put(f"bob/r{number:03}")
+        listings = Listings(clients, hub=server.client())
+        endpoint = server.endpoint(login=("bob", "x"))
+        for kind in ("dockerhub", "index"):
+            for limit, count in ((1, 1), (100, 100), (101, 101), (249, 249), (None, 250), (1000, 250)):
+                listing = Listing(kind=kind, search="bob/", limit=limit)
+                assert count == len(await listings.repositories(endpoint, listing)), (kind, limit)
+        below = await listings.repositories(server.endpoint("bob", login=("bob", "x")), Listing("dockerhub", limit=2))
 
-    assert "catalog" in caught.value.hint
+    assert below == ("r000", "r001")
+
+
+async def test_a_lister_that_fails(clients: Registries) -> None:
+    """An answer that is no list is an error, and nothing that is remembered."""
+    async with Hub(users={"bob": "x"}) as server:
+        listings = Listings(clients, hub=server.client())
+        for kind in ("dockerhub", "index"):
+            with pytest.raises(Unauthorized):
+                await listings.repositories(server.endpoint(login=("bob", "y")), Listing(kind=kind, search="x"))
+
+
+async def test_the_makers_own_list(clients: Registries) -> None:
+    """Where a registry lists a project better than by its catalog, that is used without being asked for."""
+    async with Harbor(users={"bob": "x"}) as server:
+        for name in ("team/a", "team/b/c", "other/d"):
+            server.put(name)
+        listings = Listings(clients)
+
+        assert await listings.repositories(server.endpoint("team", login=("bob", "x")), Listing()) == ("a", "b/c")
+        assert server.log.count("GET", "_catalog") == 0
+
+
+async def test_the_catalog_where_the_makers_list_refuses(clients: Registries) -> None:
+    """A maker's list that is not offered gives way to the catalog; an error of both is that of the better one."""
+    async with Quay() as quay, GitLab(users={"bob": "x"}) as gitlab, Harbor(users={"bob": "x"}) as harbor:
+        quay.put("team/a")
+        gitlab.put("team/a")
+        listings = Listings(clients)
+
+        assert await listings.repositories(quay.endpoint(), Listing()) == ("team/a",)
+        assert await listings.repositories(gitlab.endpoint("team", login=("bob", "x")), Listing()) == ("a",)
+        with pytest.raises(Unauthorized, match=r"api/v2\.0"):
+            await listings.repositories(harbor.endpoint(login=("bob", "y")), Listing())
+
+
+async def test_a_maker_that_is_out_of_order(clients: Registries) -> None:
+    """A passing fault of a maker's list is an error: the catalog may well be another list."""
+    async with Broken() as server:
+        server.put("team/a")
+        with pytest.raises(RegistryError, match="503"):
+            await Listings(clients).repositories(server.endpoint(), Listing())
+
+
+class Broken(Harbor):
+    """A Harbor whose API is down."""
+
+    def user(self, request: web.Request) -> str:
+        """Fail all but logins."""
+        if request.path.startswith("/api/"):
+            raise web.HTTPServiceUnavailable
+        return super().user(request)

@@ -291,6 +291,17 @@ def key_of(data: bytes) -> Callable[[Authority, Path], None]:
     return write
 
 
+def key_linked_to(path: str) -> Callable[[Authority, Path], None]:
+    """A client pair whose key is a link to somewhere else."""
+
+    def write(authority: Authority, folder: Path) -> None:
+        show_pair(folder, authority)
+        (folder / "client.key").unlink()
+        (folder / "client.key").symlink_to(path)
+
+    return write
+
+
 def ca_of(data: bytes) -> Callable[[Authority, Path], object]:
     """A CA file that holds something else."""
     return lambda _, folder: (folder / "ca.crt").write_bytes(data)
@@ -319,6 +330,10 @@ BAD = [
     ("ca.crt", "is not valid before 2", ca_issued(3, 9)),
     ("ca.crt", "cannot read", lambda _, folder: (folder / "ca.crt").mkdir()),
     ("ca.crt", "cannot read", lambda _, folder: (folder / "ca.crt").symlink_to("missing")),
+    ("ca.crt", "is not a regular file", lambda _, folder: os.mkfifo(folder / "ca.crt")),
+    ("ca.crt", "is not a regular file", lambda _, folder: (folder / "ca.crt").symlink_to("/dev/zero")),
+    ("ca.crt", "is larger than 1 MiB", ca_of(b"\n" * (2**20 + 1))),
+    ("client.key", "is not a regular file", key_linked_to("/dev/zero")),
     ("client.key", "has no client certificate", alone("cert")),
     ("client.cert", "has no key", alone("key")),
     ("client.key", "is protected by a passphrase", encrypted),

@@ -1,0 +1,1 @@
+"""Clouds whose registries cannot be asked by the distribution API alone."""
