@@ -4,28 +4,38 @@ Nothing below this file knows of signals, the process environment or exit codes.
 """
 
 import asyncio
-import fcntl
-import os
-import shutil
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from dregsy import relay
+from dregsy.config.load import Loaded
 from dregsy.credentials import Logins
-from dregsy.errors import UsageError
+from dregsy.errors import DregsyError, UsageError
 from dregsy.executor import LocalExecutor
 from dregsy.model import pattern
 from dregsy.model.plan import Once, Plan, Task
-from dregsy.model.report import Decision, Event, Listener, Outcome, Report, Warned
+from dregsy.model.report import (
+    Decision,
+    Event,
+    LastReports,
+    Listener,
+    Outcome,
+    Reloaded,
+    Report,
+    TaskFinished,
+    TaskStarted,
+    Warned,
+)
 from dregsy.orchestrator import Orchestrator
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.relay import Relay, Toolbox
+from dregsy.reload import ConfigFile, Reloader
 from dregsy.resolve import Resolver
 from dregsy.scheduler import Clock, WallClock, serve
+from dregsy.scratch import scratch
 
 GRACE = 25.0
 """How long copies in flight may go on after the first signal, in seconds; Kubernetes kills after 30."""
@@ -35,7 +45,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 async def run(
-    plan: Plan,
+    origin: Plan | ConfigFile,
     *,
     environ: Mapping[str, str],
     only: str = "",
@@ -46,23 +56,34 @@ async def run(
     """Run the tasks whose names match ``only`` until none is left or a signal comes; return the exit code.
 
     That is 0 when the last run of each task left nothing undone, else 1. The first SIGTERM or SIGINT
-    lets copies in flight finish for up to ``grace`` seconds, a second one cancels them. Raises
-    UsageError for a filter that is no expression, and RelayUnavailable.
+    lets copies in flight finish for up to ``grace`` seconds, a second one cancels them. A ConfigFile is
+    read again on SIGHUP, and when its plan says ``watch`` and it changes: between two tasks the new plan
+    takes the old one's place. Raises UsageError for a filter that is no expression, and RelayUnavailable.
     """
-    emit = _to_all(listeners)
+    last = LastReports()
+    emit = _to_all([last, *listeners])
+    clock = clock or WallClock()
+    plan = origin if isinstance(origin, Plan) else origin.loaded.plan
     tasks = selected(plan.tasks, only)
     if not tasks:
         emit(_nothing(plan, only))
         return 0
     reports: tuple[Report, ...] | None = None
-    async with (
-        _ending(grace, emit) as ending,
-        _toolbox(plan, environ, emit) as toolbox,
-        relay.load(plan.relay.name)(plan.relay.settings, toolbox) as mover,
-    ):
-        ending.working = True
-        orchestrator = _orchestrator(plan, toolbox, mover, ending)
-        reports = await serve(tasks, orchestrator.run, clock=clock or WallClock(), stop=ending.stop)
+    async with _ending(grace, emit) as ending:
+        reloads = _Reloads(emit, ending)
+        emit = _to_all([reloads, last, *listeners])
+        async with _reloading(origin, reloads, _Trial(environ, only), emit, clock):
+            while True:
+                reports = None
+                async with _working(plan, environ, emit) as (toolbox, mover):
+                    ending.working = True
+                    orchestrator = _orchestrator(plan, toolbox, mover, ending)
+                    await serve(tasks, orchestrator.run, clock=clock, stop=ending.turn)
+                    reports = last.reports
+                if (loaded := reloads.take()) is None:
+                    break
+                plan, tasks = loaded.plan, selected(loaded.plan.tasks, only)
+                emit(Reloaded(ok=True, problems=loaded.warnings, tasks=tasks))
     return exit_code(tasks, reports)
 
 
@@ -140,6 +161,8 @@ class _Ending:
     def __init__(self, grace: float, deadline: asyncio.Timeout, emit: Listener) -> None:
         self.stop = asyncio.Event()
         self.abort = asyncio.Event()
+        self.turn = asyncio.Event()
+        """Set when no other task may begin: with ``stop``, or for a new config."""
         self.working = False
         """Whether there may be copies to wait for."""
         self._grace = grace
@@ -153,6 +176,7 @@ class _Ending:
             self.give_up()
             return
         self.stop.set()
+        self.turn.set()
         self._patience = asyncio.get_running_loop().call_later(self._grace, self.give_up)
         remaining = f"copies in flight, if any, have {self._grace:g} s to finish; signal again to cancel them"
         self._emit(Warned("", f"stopping: {remaining}"))
@@ -164,6 +188,7 @@ class _Ending:
         """
         self.close()
         self.stop.set()
+        self.turn.set()
         self.abort.set()
         for number in _SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
@@ -202,6 +227,89 @@ async def _ending(grace: float, emit: Listener) -> AsyncIterator[_Ending]:
             raise
 
 
+class _Reloads:
+    """Holds the config that is to count next, until the task in progress has ended."""
+
+    def __init__(self, emit: Listener, ending: "_Ending") -> None:
+        self._emit = emit
+        self._ending = ending
+        self._next: Loaded | None = None
+        self._busy = False
+
+    def __call__(self, event: Event) -> None:
+        """Hear whether a task is in progress."""
+        if isinstance(event, TaskStarted | TaskFinished):
+            self._busy = isinstance(event, TaskStarted)
+
+    async def follow(self, reloader: Reloader) -> None:
+        """Have every new config that can be run take its turn; ends when cancelled."""
+        while True:
+            self._next = await reloader.next()
+            if self._busy:
+                self._emit(Warned("", "the config was read again, and counts once the task in progress has ended"))
+            self._ending.turn.set()
+
+    def take(self) -> Loaded | None:
+        """Return the config that is to count from now on; None when nothing more is to be run."""
+        loaded, self._next = self._next, None
+        if self._ending.stop.is_set():
+            return None
+        self._ending.turn.clear()
+        return loaded
+
+
+class _Trial:
+    """Whether a new plan can be run here, found out while the old one still counts."""
+
+    def __init__(self, environ: Mapping[str, str], only: str) -> None:
+        self._environ = environ
+        self._only = only
+
+    async def __call__(self, plan: Plan) -> None:
+        """Start and end all that the plan needs; raises a DregsyError when that fails, or there is nothing to run."""
+        if not selected(plan.tasks, self._only):
+            raise UsageError(_nothing(plan, self._only).message, hint="to end dregsy, stop it")
+        async with _working(plan, self._environ, _to_all(())):
+            pass
+
+
+@asynccontextmanager
+async def _reloading(
+    origin: Plan | ConfigFile, reloads: _Reloads, trial: _Trial, emit: Listener, clock: Clock
+) -> AsyncIterator[None]:
+    """Heed SIGHUP and changes of the file inside. A SIGHUP that is ignored, as by nohup, stays so."""
+    before = signal.getsignal(signal.SIGHUP)
+    if isinstance(origin, Plan):
+        yield
+        return
+    reloader = Reloader(origin, trial, emit, clock)
+    trouble: DregsyError | None = None
+    async with asyncio.TaskGroup() as group:
+        following = group.create_task(reloads.follow(reloader))
+        if before is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)
+        try:
+            yield
+        except DregsyError as error:
+            trouble = error  # a TaskGroup would wrap it
+        finally:
+            following.cancel()
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+            signal.signal(signal.SIGHUP, before or signal.SIG_DFL)
+    if trouble is not None:
+        raise trouble
+
+
+@asynccontextmanager
+async def _working(plan: Plan, environ: Mapping[str, str], emit: Listener) -> AsyncIterator[tuple[Toolbox, Relay]]:
+    """Give what runs a plan."""
+    async with (
+        _toolbox(plan, environ, emit) as toolbox,
+        relay.load(plan.relay.name)(plan.relay.settings, toolbox) as mover,
+    ):
+        yield toolbox, mover
+
+
 @asynccontextmanager
 async def _toolbox(plan: Plan, environ: Mapping[str, str], emit: Listener) -> AsyncIterator[Toolbox]:
     """Build what relays and the orchestrator work with, and take it down again."""
@@ -210,65 +318,6 @@ async def _toolbox(plan: Plan, environ: Mapping[str, str], emit: Listener) -> As
     with scratch(plan.state) as folder:
         async with Registries(logins, environ) as registries:
             yield Toolbox(registries, logins, folder, emit, plan.timeout)
-
-
-@contextmanager
-def scratch(state: str | None) -> Iterator[Path]:
-    """Give a private folder that is gone afterwards, below ``state`` or else where the system has such.
-
-    Below ``state`` it also removes what processes left there that died. A live one holds a lock on its
-    folder, which ends with it however it ends. UsageError when ``state`` cannot be used.
-    """
-    if state is None:
-        with tempfile.TemporaryDirectory(prefix="dregsy-", ignore_cleanup_errors=True) as name:
-            yield Path(name)
-        return
-    try:
-        folder, lock = _claim(Path(state))
-    except OSError as error:
-        raise UsageError(
-            f"the state folder {state!r} cannot be used: {error.strerror or error}",
-            hint="set 'state' to a folder that dregsy may write to",
-        ) from None
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
-
-
-def _claim(state: Path) -> tuple[Path, int]:
-    """Make a locked scratch folder; nobody else cleans up between its making and its locking."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    guard = _lock(state)
-    try:
-        for old in state.glob("scratch-*"):
-            _remove_if_dead(old)
-        folder = Path(tempfile.mkdtemp(prefix="scratch-", dir=state))
-        return folder, _lock(folder)
-    finally:
-        os.close(guard)
-
-
-def _remove_if_dead(folder: Path) -> None:
-    """Remove a scratch folder that nobody holds a lock on."""
-    try:
-        lock = _lock(folder, fcntl.LOCK_NB)
-    except OSError:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    os.close(lock)
-
-
-def _lock(folder: Path, flags: int = 0) -> int:
-    """Lock a folder until the returned file descriptor is closed."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _to_all(listeners: Sequence[Listener]) -> Listener:

@@ -5,6 +5,7 @@ A line never carries control characters: names and reasons come from registries.
 
 import json
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -13,11 +14,14 @@ from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
 from dregsy.model.report import (
     CopyFinished,
+    CopyFound,
     CopyProgress,
     CopyRetried,
     CopyStarted,
     Event,
     Outcome,
+    RelaySaid,
+    Reloaded,
     Report,
     Status,
     TaskFinished,
@@ -25,21 +29,41 @@ from dregsy.model.report import (
     Warned,
 )
 
+_COLOURS = {logging.ERROR: 31, logging.WARNING: 33, logging.INFO: 36}
+_GREY = 90
+_BEHIND_LISTENER = 3
+"""How far up from a Narrator the function is that sent the event: past ``app``'s distributor."""
 _THOUSAND = 1000
 _MINUTE = 60
 
 
 class TextFormatter(logging.Formatter):
-    """``2024-05-01T12:00:00Z info message``."""
+    """``2024-05-01T12:00:00Z info    message``; with ``methods`` what logs stands in front of the message."""
+
+    def __init__(self, *, colour: bool = False, methods: bool = False) -> None:
+        super().__init__()
+        self._colour = colour
+        self._methods = methods
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
-        line = f"{stamp(record.created)} {record.levelname.lower():7} {one_line(record.getMessage())}"
+        level = f"{record.levelname.lower():7}"
+        if self._colour:
+            level = f"\x1b[{_COLOURS.get(record.levelno, _GREY)}m{level}\x1b[0m"
+        where = f"{method(record)}: " if self._methods else ""
+        line = f"{stamp(record.created)} {level} {where}{one_line(record.getMessage())}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: ``time``, ``level``, ``message``, and the event's own fields."""
+    """One JSON object per line: ``time``, ``level``, ``message``, and the event's own fields.
+
+    With ``methods`` there is also ``method``: what logs.
+    """
+
+    def __init__(self, *, methods: bool = False) -> None:
+        super().__init__()
+        self._methods = methods
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
@@ -47,6 +71,7 @@ class JsonFormatter(logging.Formatter):
             "time": stamp(record.created),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
+            **({"method": method(record)} if self._methods else {}),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
@@ -55,20 +80,30 @@ class JsonFormatter(logging.Formatter):
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
-    """Writes lines; when nobody reads them any more, the work itself goes on."""
+    """Writes lines; when nobody reads them any more, or the disk is full, the work itself goes on."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""
         if not self.stream.closed:
-            with suppress(BrokenPipeError):
+            with suppress(OSError):
                 self.stream.write(self.format(record) + "\n")
                 self.flush()
 
 
-def setup(stream: TextIO, *, level: int = logging.INFO, as_json: bool = False) -> logging.Logger:
-    """Let all of dregsy log to ``stream``, and return the logger; an earlier set-up is replaced."""
+def setup(
+    stream: TextIO,
+    *,
+    level: int = logging.INFO,
+    as_json: bool = False,
+    colour: bool = False,
+    methods: bool = False,
+) -> logging.Logger:
+    """Let all of dregsy log to ``stream``, and return the logger; an earlier set-up is replaced.
+
+    ``colour`` paints levels in lines of text; ``methods`` adds the function that logs.
+    """
     handler = LineHandler(stream)
-    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    handler.setFormatter(JsonFormatter(methods=methods) if as_json else TextFormatter(colour=colour, methods=methods))
     logger = logging.getLogger("dregsy")
     logger.handlers[:] = [handler]
     logger.setLevel(level)
@@ -88,29 +123,48 @@ class Narrator:
 
     def __call__(self, event: Event) -> None:
         """Tell of one event."""
+        for level, message, fields in self._lines(event):
+            self._logger.log(level, "%s", message, extra={"fields": fields}, stacklevel=_BEHIND_LISTENER)
+
+    def _lines(self, event: Event) -> "Iterator[_Line]":
         match event:
             case TaskStarted(task):
                 self._verbose.discard(task.name)
                 self._verbose.update([task.name] if task.verbose else [])
                 targets = ", ".join(target.host for target in task.targets)
-                self._log(logging.INFO, f"task {task.name!r} started: {task.source.host} -> {targets}", task=task.name)
-            case CopyStarted(copy):
-                targets = ", ".join(label(target) for target in copy.targets)
-                self._log(logging.DEBUG, f"copying {label(copy.source)} -> {targets}", task=copy.task)
-            case CopyRetried(outcome):
-                self._log(logging.WARNING, f"to be tried again: {described(outcome)}", **facts(outcome))
+                text = f"task {task.name!r} started: {task.source.host} -> {targets}"
+                yield logging.INFO, text, {"task": task.name}
             case CopyFinished(outcome):
-                self._log(self._level(outcome), f"{WORDS[outcome.status]}: {described(outcome)}", **facts(outcome))
+                yield self._level(outcome), f"{WORDS[outcome.status]}: {described(outcome)}", facts(outcome)
             case Warned(task, message):
-                self._log(logging.WARNING, f"task {task!r}: {message}" if task else message, task=task)
+                yield logging.WARNING, f"task {task!r}: {message}" if task else message, {"task": task}
             case TaskFinished(report):
-                self._log(
-                    logging.ERROR if report.failures else logging.INFO,
-                    f"task {report.task.name!r} finished: {summary(report)}",
-                    **totals(report),
-                )
+                level = logging.ERROR if report.failures else logging.INFO
+                yield level, f"task {report.task.name!r} finished: {summary(report)}", totals(report)
+            case Reloaded(ok, problems):
+                first, *rest = reloading(event)
+                yield logging.INFO if ok else logging.ERROR, first, {"ok": ok}
+                for problem, text in zip(problems, rest, strict=True):
+                    yield logging.WARNING if problem.warning else logging.ERROR, text, {"where": problem.file}
             case CopyProgress():
                 pass
+            case _:
+                yield from self._details(event)
+
+    def _details(self, event: Event) -> "Iterator[_Line]":
+        """Lines about what is still on its way."""
+        match event:
+            case CopyFound(copy) if self._logger.isEnabledFor(logging.DEBUG):
+                yield logging.DEBUG, f"found {label(copy.source)} ({copy.where})", {"task": copy.task}
+            case CopyStarted(copy, reasons):
+                targets = ", ".join(map(label, copy.targets))
+                why = f" ({', '.join(reasons)})" if reasons else ""
+                yield logging.DEBUG, f"copying {label(copy.source)} -> {targets}{why}", {"task": copy.task}
+            case CopyRetried(outcome):
+                yield logging.WARNING, f"to be tried again: {described(outcome)}", facts(outcome)
+            case RelaySaid(copy, line):
+                level = logging.INFO if copy.task in self._verbose else logging.DEBUG
+                yield level, f"{label(copy.source)}: {line}", {"task": copy.task}
 
     def _level(self, outcome: Outcome) -> int:
         match outcome.status:
@@ -122,9 +176,8 @@ class Narrator:
                 return logging.DEBUG
         return logging.INFO
 
-    def _log(self, level: int, message: str, **fields: Any) -> None:
-        self._logger.log(level, "%s", message, extra={"fields": fields})
 
+_Line = tuple[int, str, dict[str, Any]]
 
 WORDS = {
     Status.COPIED: "copied",
@@ -194,6 +247,21 @@ def summary(report: Report) -> str:
     ]
     saved = f"; {report.saved} requests saved" if report.saved else ""
     return f"{', '.join(parts)}; {size(counted['bytes_written'])} in {duration(counted['seconds'])}{saved}"
+
+
+def reloading(event: Reloaded) -> list[str]:
+    """Say what came of reading the config again, and then each problem."""
+    errors = sum(not problem.warning for problem in event.problems)
+    if event.ok:
+        first = f"the config was read again: its tasks run now, {len(event.tasks)} of them"
+    else:
+        first = f"the config was read again and is NOT used, {errors} to be mended: all goes on as before"
+    return [first, *map(str, event.problems)]
+
+
+def method(record: logging.LogRecord) -> str:
+    """Name the function that logs, behind its module."""
+    return f"{record.module}.{record.funcName}"
 
 
 def arrow(copy: Copy, target: Ref | None) -> str:

@@ -223,7 +223,7 @@ class _Run:
             if self._stop.is_set():
                 return ()
             wanted = _only(copy, list(stale))
-            self._emit(CopyStarted(wanted))
+            self._emit(CopyStarted(wanted, tuple(stale.values())))
             outcomes = await self._executor.run(self._task, wanted)
         return [
             (position, replace(outcome, reason=reason))

@@ -25,7 +25,7 @@ from dregsy.errors import DigestMismatch, DregsyError, RelayError, RelayUnavaila
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
-from dregsy.model.report import Moved
+from dregsy.model.report import Moved, RelaySaid
 from dregsy.registry.addresses import is_loopback
 from dregsy.registry.complaints import explain, redact
 from dregsy.relay import Feature, Toolbox
@@ -130,17 +130,17 @@ class SkopeoRelay:
         origin = await self._side("src", copy.source, source)
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._delivered(origin, ref, target))
+                group.create_task(self._delivered(copy, origin, ref, target))
                 for ref, target in zip(copy.targets, targets, strict=True)
             ]
         return [task.result() for task in tasks]
 
-    async def _delivered(self, origin: Side, ref: Ref, target: Endpoint) -> Moved | DregsyError:
+    async def _delivered(self, copy: Copy, origin: Side, ref: Ref, target: Endpoint) -> Moved | DregsyError:
         try:
             goal = await self._side("dest", ref, target)
             # Registries stumble when the same content arrives twice at once in one repository.
             async with self._writing.setdefault((str(origin.ref.digest), ref.name), asyncio.Lock()):
-                await self._deliver(origin, goal)
+                await self._deliver(copy, origin, goal)
             return await self._verified(origin.ref, ref, target)
         except DregsyError as error:
             return error
@@ -151,7 +151,7 @@ class SkopeoRelay:
             name, ref, endpoint, login, certificates(endpoint.host, endpoint.certs or (self._settings.certs_dir,))
         )
 
-    async def _deliver(self, origin: Side, goal: Side) -> None:
+    async def _deliver(self, copy: Copy, origin: Side, goal: Side) -> None:
         """Run ``skopeo copy``; its words become the error when it fails."""
         with TemporaryDirectory(prefix="skopeo-", dir=self._toolbox.scratch) as name:
             folder = Path(name)
@@ -159,8 +159,10 @@ class SkopeoRelay:
             options = ["--all", *self._preserve, *origin.options(folder), *goal.options(folder), *self._settings.args]
             command = [self._settings.binary, "copy", *options, "--", str(origin), str(goal)]
             status, output = await _run(command, _environment(folder), self._toolbox.timeout)
+        lines = [redact(line, (origin.login, goal.login)) for line in _readable(output)]
+        for line in lines:
+            self._toolbox.emit(RelaySaid(copy, line))
         if status:
-            lines = [redact(line, (origin.login, goal.login)) for line in _readable(output)]
             raise explain(lines[-1] if lines else f"ended with status {status}", relay=NAME, output="\n".join(lines))
 
     async def _verified(self, source: Ref, ref: Ref, target: Endpoint) -> Moved:

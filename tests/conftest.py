@@ -12,7 +12,18 @@ from tests.testbed.certificates import Authority
 from tests.testbed.servers import DockerRegistry
 from tests.testbed.skopeo import Skopeo
 
-_FOREIGN = ("_PROXY", "_CA_BUNDLE", "SSL_CERT_", "AWS_", "DOCKER_", "DREGSY_", "REGISTRY_AUTH_FILE", "XDG_", "HOSTNAME")
+_FOREIGN = (
+    "LOG_",
+    "_PROXY",
+    "_CA_BUNDLE",
+    "SSL_CERT_",
+    "AWS_",
+    "DOCKER_",
+    "DREGSY_",
+    "REGISTRY_AUTH_FILE",
+    "XDG_",
+    "HOSTNAME",
+)
 
 
 @pytest.fixture(autouse=True)

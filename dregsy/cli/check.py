@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dregsy.cli.options import config_options, json_option, only_option, read_config, warn
+from dregsy.cli.voice import Manner, lines, log_options
 from dregsy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 @only_option
 @click.option("--diff", is_flag=True, help="Also ask the registries, and list what is missing or changed at targets.")
 @json_option
-def command(config: str | None, *, strict: bool, only: str, diff: bool, as_json: bool) -> int:
+@log_options
+def command(config: str | None, *, strict: bool, only: str, diff: bool, as_json: bool, manner: Manner) -> int:
     """Check the config file; copy nothing.
 
     All problems of the file are told at once. With --diff the registries are asked as well, and each
@@ -45,7 +47,7 @@ def command(config: str | None, *, strict: bool, only: str, diff: bool, as_json:
         return 0
     warn(loaded)
     if diff:
-        return _diff(loaded, only, as_json=as_json)
+        return _diff(loaded, only, manner, as_json=as_json)
     click.echo(f"{name_of(config)} is valid: {extent(loaded.plan, tasks)}")
     return 0
 
@@ -65,15 +67,15 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _diff(loaded: "Loaded", only: str, *, as_json: bool) -> int:
+def _diff(loaded: "Loaded", only: str, manner: Manner, *, as_json: bool) -> int:
     """Compare sources and targets and list what would be copied; 1 when something could not be compared."""
     import asyncio
 
-    from dregsy import app, log
+    from dregsy import app
     from dregsy.cli import render
 
     listing = Listing(as_json=as_json)
-    narrator = log.Narrator(log.setup(sys.stderr))
+    narrator = lines(manner, to_stderr=True)
     work = app.check(loaded.plan, environ=os.environ, found=listing.add, only=only, listeners=[narrator])
     complete = asyncio.run(work)
     code = 0 if complete and not render.failed(listing.counts) else 1

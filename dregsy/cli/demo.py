@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dregsy.cli.run import LastReports, conclude, voice
+from dregsy.cli.run import conclude
+from dregsy.cli.voice import Manner, voice
 
 if TYPE_CHECKING:
     from dregsy.embedded.server import EmbeddedRegistry
@@ -151,15 +152,16 @@ class Stage:
         from dregsy import app
         from dregsy.config.load import load
         from dregsy.log import size
+        from dregsy.model.report import LastReports
 
         click.echo(click.style(title, bold=True))
         for registry in (self._source, self._target):
             registry.log.clear()
         plan = load(self._config, environ=self._environ).plan
         last = LastReports()
-        with voice(as_json=False) as listener:
+        with voice(as_json=False, manner=Manner()) as listener:
             code = await app.run(plan, environ=self._environ, listeners=[last, listener])
-        conclude(last.reports, code, as_json=False)
+        conclude(last.reports, code, as_json=False, manner=Manner())
         asked, told = self._source.requests, self._target.requests
         sent, received = sum(one.bytes_out for one in asked), sum(one.bytes_in for one in told)
         click.echo(f"  source: {len(asked)} requests, {size(sent)} sent")

@@ -39,9 +39,14 @@ def read_config(config: str | None, *, strict: bool) -> "Loaded":
     """Read the config file; ConfigError holds all its problems, UsageError tells that none was given."""
     from dregsy.config.load import load
 
+    return load(given(config), environ=os.environ, strict=strict, stdin=sys.stdin)
+
+
+def given(config: str | None) -> str:
+    """Return the name of the config file; UsageError when there is none."""
     if not config:
         raise UsageError("no config file is given", hint="dregsy -config FILE; 'dregsy --help' tells more")
-    return load(config, environ=os.environ, strict=strict, stdin=sys.stdin)
+    return config
 
 
 def warn(loaded: "Loaded") -> None:

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dregsy.log import described, label, one_line, size, summary
+from dregsy.log import described, label, one_line, reloading, size, summary
 from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
 from dregsy.model.report import (
@@ -24,6 +24,7 @@ from dregsy.model.report import (
     CopyStarted,
     Event,
     Outcome,
+    Reloaded,
     Status,
     TaskFinished,
     TaskStarted,
@@ -134,6 +135,9 @@ class Progress:
                 self._say(style, word, f"task {report.task.name!r}: {summary(report)}")
             case Warned(task, message):
                 self._say("yellow", "warning", f"task {task!r}: {message}" if task else message)
+            case Reloaded(ok=ok):
+                for text in reloading(event):
+                    self._say("green" if ok else "red", "config", text)
             case _ if self._state is not None:
                 self._copying(self._state, event)
 

@@ -33,8 +33,6 @@ def give(config: keys.Config, relay: str, findings: Findings) -> None:
 
 
 def _general(config: keys.Config) -> Iterator[tuple[Loc, str, str]]:
-    if config.watch:
-        yield ("watch",), "has no effect in this version", "restart dregsy after a change"
     if config.lister.max_items < 0:
         yield ("lister", "maxItems"), "is negative: listings have no limit", ""
     if config.lister.cache_duration < 0:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dregsy.config import environment, source
+from dregsy.config.files import Files
 from dregsy.config.problems import Loc
 from dregsy.config.source import Data, Items, Leaf, Node, Scalar, Sequence, Table
 from dregsy.errors import ConfigError, Problem
@@ -18,12 +19,18 @@ class Document:
     unresolved: Mapping[Loc, environment.Unresolved]
 
 
-def resolve(read: source.Source, environ: Mapping[str, str], verbatim: frozenset[str] = frozenset()) -> Document:
+def resolve(
+    read: source.Source,
+    environ: Mapping[str, str],
+    verbatim: frozenset[str] = frozenset(),
+    files: Files | None = None,
+) -> Document:
     """Build the document of a file; nothing is replaced in values below keys named in ``verbatim``.
 
+    ``files`` notes the files that ``${file:…}`` names.
     Raises ConfigError when aliases let it grow beyond ``source.NODE_LIMIT``, or for a wrong merge key.
     """
-    resolution = _Resolution(read.file, environ, verbatim)
+    resolution = _Resolution(read.file, environ, verbatim, files or Files())
     data = None if read.root is None else resolution.value(read.root, (), replaced=True)
     return Document(read.file, data, resolution.unresolved)
 
@@ -33,6 +40,7 @@ class _Resolution:
     file: str
     environ: Mapping[str, str]
     verbatim: frozenset[str]
+    files: Files
     unresolved: dict[Loc, environment.Unresolved] = field(default_factory=dict)
     count: int = 0
 
@@ -82,7 +90,7 @@ class _Resolution:
         if "${" not in text:
             return _null_or(text)
         try:
-            value = environment.replace(text, self.environ)
+            value = environment.replace(text, self.environ, self.files)
         except environment.Unresolved as error:
             self.unresolved[loc] = error
             return None

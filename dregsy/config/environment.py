@@ -4,8 +4,8 @@ What is put in stays text: it is never read as YAML, never expanded again and ne
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
+from dregsy.config.files import Files
 from dregsy.errors import DregsyError
 from dregsy.model import pattern
 
@@ -22,24 +22,29 @@ class Unresolved(DregsyError):
     kind = "config"
 
 
-def replace(text: str, environ: Mapping[str, str]) -> str:
-    """Return ``text`` with every ``${…}`` replaced; ``$${`` stands for ``${`` itself. Unresolved says why not."""
+def replace(text: str, environ: Mapping[str, str], files: Files | None = None) -> str:
+    """Return ``text`` with every ``${…}`` replaced; ``$${`` stands for ``${`` itself. Unresolved says why not.
+
+    ``files`` notes the files that are read.
+    """
+    files = files or Files()
     parts: list[str] = []
     done = 0
     for match in _REPLACED.finditer(text):
         start, end = match.span()
-        parts += text[done:start], _value(match.group(1), closed=bool(match.group(2)), environ=environ)
+        inside, closed = match.group(1), bool(match.group(2))
+        parts += text[done:start], _value(inside, environ, files, closed=closed)
         done = end
     return "".join((*parts, text[done:]))
 
 
-def _value(inside: str | None, *, closed: bool, environ: Mapping[str, str]) -> str:
+def _value(inside: str | None, environ: Mapping[str, str], files: Files, *, closed: bool) -> str:
     if inside is None:
         return "${"
     if not closed:
         raise Unresolved("'${' has no closing '}'", hint="write '$${' for a literal '${'")
     if inside.startswith("file:"):
-        return _content(inside.removeprefix("file:"))
+        return _content(inside.removeprefix("file:"), files)
     name, has_default, default = inside.partition(":-")
     if not _NAME(name):
         raise Unresolved(
@@ -57,13 +62,12 @@ def _value(inside: str | None, *, closed: bool, environ: Mapping[str, str]) -> s
     return value
 
 
-def _content(path: str) -> str:
+def _content(path: str, files: Files) -> str:
     """Return what is in a mounted secret, without the line end that editors put last."""
     if not path.startswith("/"):
         raise Unresolved("'${file:…}' needs a path that starts with '/'")
     try:
-        with Path(path).open("rb") as stream:
-            data = stream.read(FILE_LIMIT + 1)
+        data = files.read(path, FILE_LIMIT + 1)
         if len(data) > FILE_LIMIT:
             raise Unresolved(f"the file that is named here is larger than {FILE_LIMIT // 1024} KiB")
         return data.decode().removesuffix("\n").removesuffix("\r")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from dregsy.config import document, dregsy, source
+from dregsy.config.files import Files
 from dregsy.config.problems import Findings
 from dregsy.errors import Problem
 from dregsy.model.plan import Plan
@@ -18,13 +19,21 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
 
 
-def load(file: str, *, environ: Mapping[str, str], strict: bool = False, stdin: TextIO | None = None) -> Loaded:
+def load(
+    file: str,
+    *,
+    environ: Mapping[str, str],
+    strict: bool = False,
+    stdin: TextIO | None = None,
+    files: Files | None = None,
+) -> Loaded:
     """Read the config ``file``, or ``stdin`` for ``-``; ConfigError holds all of its problems.
 
     ``environ`` is what ``${VAR}`` is taken from. Unknown keys are errors when ``strict``, else warnings.
+    ``files`` notes what is read, also when there is an error in it.
     """
-    read = source.read(file, stdin)
-    content = document.resolve(read, environ, dregsy.VERBATIM)
+    read = source.read(file, stdin, files)
+    content = document.resolve(read, environ, dregsy.VERBATIM, files)
     findings = Findings(content.file, content.data, read.problems)
     plan = dregsy.plan(content, findings, strict=strict)
     return Loaded(plan, findings.sorted())

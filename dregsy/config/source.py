@@ -9,11 +9,11 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 import yaml
 
+from dregsy.config.files import Files
 from dregsy.errors import ConfigError, Problem
 from dregsy.model import pattern
 
@@ -117,10 +117,14 @@ class Source:
     problems: list[Problem] = field(default_factory=list)
 
 
-def read(file: str, stdin: TextIO | None = None) -> Source:
-    """Read the first YAML document of ``file``, or of standard input for ``-``; ConfigError when it is none."""
+def read(file: str, stdin: TextIO | None = None, files: Files | None = None) -> Source:
+    """Read the first YAML document of ``file``, or of standard input for ``-``; ConfigError when it is none.
+
+    ``files`` notes the file that is read.
+    """
     name = "stdin" if file == STDIN else file
-    text = _checked(name, _stdin_text(name, stdin or sys.stdin) if file == STDIN else _file_text(name))
+    is_stdin = file == STDIN
+    text = _checked(name, _stdin_text(name, stdin or sys.stdin) if is_stdin else _file_text(name, files or Files()))
     composer = _Composer(name, yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     try:
         root = composer.document()
@@ -137,10 +141,9 @@ def _refuse(file: str, message: str, hint: str = "", *, line: int = 0) -> NoRetu
     raise ConfigError([Problem(file, line, "", message, hint)])
 
 
-def _file_text(name: str) -> str:
+def _file_text(name: str, files: Files) -> str:
     try:
-        with Path(name).open("rb") as stream:
-            data = stream.read(FILE_LIMIT + 1)
+        data = files.read(name, FILE_LIMIT + 1)
     except OSError as error:
         message, hint = _REASONS.get(error.errno or 0, (f"cannot be read: {os.strerror(error.errno or 0)}", ""))
         _refuse(name, message, hint)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from dregsy.errors import DregsyError
+from dregsy.errors import DregsyError, Problem
 from dregsy.model.digest import Digest
 from dregsy.model.plan import Copy, Task
 from dregsy.model.ref import Ref
@@ -138,9 +138,18 @@ class CopyFound:
 
 @dataclass(frozen=True, slots=True)
 class CopyStarted:
-    """The relay starts to move an image; ``copy.targets`` are only those that need it."""
+    """The relay starts to move an image; ``copy.targets`` are only those that need it, for ``reasons``."""
 
     copy: Copy
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySaid:
+    """A tool that a relay runs printed a line; secrets are no longer in it."""
+
+    copy: Copy
+    line: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,5 +196,56 @@ class TaskFinished:
     report: Report
 
 
-Event = TaskStarted | CopyFound | CopyStarted | CopyProgress | CopyRetried | CopyFinished | Warned | TaskFinished
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The config was read again. When ``ok`` it counts from now on, and has ``tasks``.
+
+    Otherwise the one before goes on counting. ``problems`` are all that was found in the new one.
+    """
+
+    ok: bool
+    problems: tuple[Problem, ...] = ()
+    tasks: tuple[Task, ...] = ()
+
+
+Event = (
+    TaskStarted
+    | CopyFound
+    | CopyStarted
+    | CopyProgress
+    | RelaySaid
+    | CopyRetried
+    | CopyFinished
+    | Warned
+    | TaskFinished
+    | Reloaded
+)
 Listener = Callable[[Event], None]
+
+
+class LastReports:
+    """A listener that keeps the last report of each task.
+
+    When the config is read again, what failed before stays known until that task, as named, has run
+    again or is no more.
+    """
+
+    def __init__(self) -> None:
+        self._before: tuple[Report, ...] = ()
+        self._now: dict[int, Report] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take note of a task that ended, or of other tasks."""
+        match event:
+            case TaskFinished(report):
+                self._now[id(report.task)] = report
+            case Reloaded(ok=True, tasks=tasks):
+                names = {task.name for task in tasks}
+                self._before = tuple(one for one in self.reports if one.failures and one.task.name in names)
+                self._now = {}
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """The last report of each task, in the order in which they first ended."""
+        again = {report.task.name for report in self._now.values()}
+        return (*(one for one in self._before if one.task.name not in again), *self._now.values())

@@ -4,6 +4,8 @@ Credentials go to the registry's own host and its token server, and nowhere else
 """
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
 _LOGINS = frozenset({"Authorization", "PRIVATE-TOKEN", "JOB-TOKEN"})
 """Headers with secrets; the latter two are GitLab's."""
+_LOG = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
@@ -138,6 +141,7 @@ class Transport:
                 wait = None if once else self._backoff.wait(attempt, asked)
                 if wait is None:
                     raise
+                _LOG.debug("%s; trying again in %.1f s", error.message, wait)
             await asyncio.sleep(wait)
 
     async def _accepted(self, request: Request, url: str) -> Response:
@@ -183,7 +187,7 @@ class Transport:
     async def _redirected(self, request: Request, url: str, headers: Mapping[str, str]) -> Response:
         """Follow redirects of reads, by hand: another host never sees the registry's credentials."""
         for _ in range(_REDIRECT_LIMIT):
-            response = await self._wire.exchange(request.method, url, headers, request.body)
+            response = await self._exchange(request.method, url, headers, request.body)
             location = response.headers.get("Location", "")
             if response.status not in _REDIRECTS or not location or request.method not in {"GET", "HEAD"}:
                 return response
@@ -199,6 +203,16 @@ class Transport:
                 headers = {name: value for name, value in headers.items() if name not in _LOGINS}
             url = target
         raise RegistryError(f"{show(url)} redirects too often", method=request.method, url=show(url))
+
+    async def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None = None
+    ) -> Response:
+        """One request and the head of its answer; told at debug level, without what a URL's query may hold."""
+        started = time.monotonic()
+        response = await self._wire.exchange(method, url, headers, body)
+        if _LOG.isEnabledFor(logging.DEBUG):
+            _LOG.debug("%s %s: %d in %.0f ms", method, show(url), response.status, 1000 * (time.monotonic() - started))
+        return response
 
     def _is_own(self, url: str) -> bool:
         """Whether ``url`` belongs to the registry itself, so that its credentials may go there."""
@@ -268,7 +282,7 @@ class Transport:
             attempt += 1
             try:
                 async with asyncio.timeout(self._timeouts.greeting):
-                    response = await self._wire.exchange("GET", f"{root}v2/", {})
+                    response = await self._exchange("GET", f"{root}v2/", {})
             except TimeoutError:
                 place = urlsplit(root).netloc
                 raise Unreachable(

@@ -9,12 +9,14 @@ from dataclasses import replace
 import pytest
 
 from dregsy import log
+from dregsy.errors import Problem
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Once, Task
 from dregsy.model.ref import Ref
 from dregsy.model.report import (
     CopyFinished,
+    CopyFound,
     CopyProgress,
     CopyRetried,
     CopyStarted,
@@ -23,6 +25,8 @@ from dregsy.model.report import (
     Moved,
     Outcome,
     Reason,
+    RelaySaid,
+    Reloaded,
     Report,
     Status,
     TaskFinished,
@@ -251,3 +255,42 @@ def test_durations(seconds: float, text: str) -> None:
 def test_rate() -> None:
     """A rate in no time at all is no division by zero."""
     assert (log.rate(4000, 2), log.rate(4000, 0)) == ("2.0 kB/s", "0 B/s")
+
+
+def test_colours_and_methods() -> None:
+    """Levels are painted, and the function that logs is named, where that is wanted."""
+    stream = io.StringIO()
+
+    log.setup(stream, colour=True, methods=True).error("x")
+
+    assert "\x1b[31merror  \x1b[0m test_log.test_colours_and_methods: x\n" in stream.getvalue()
+
+
+def test_decisions_are_told_at_level_debug() -> None:
+    """What was found, and why it is copied, has a line for those who look for reasons."""
+    found, begun = told(CopyFound(COPY), CopyStarted(COPY, (Reason.CHANGED,)), level=logging.DEBUG)
+
+    assert found["message"] == "found a.example/app:1.0 (sync.yaml:7)"
+    assert begun["message"] == "copying a.example/app:1.0 -> b.example/app:1.0 (changed)"
+
+
+@pytest.mark.parametrize(("verbose", "level"), [(True, "info"), (False, "debug")])
+def test_words_of_tools(verbose: bool, level: str) -> None:
+    """What a relay's tool prints is for verbose tasks, and for debugging."""
+    task = replace(TASK, verbose=verbose)
+
+    line = told(TaskStarted(task), RelaySaid(COPY, "Writing manifest"), level=logging.DEBUG)[-1]
+
+    assert (line["level"], line["message"]) == (level, "a.example/app:1.0: Writing manifest")
+
+
+def test_config_that_was_read_again() -> None:
+    """A new config is told of; a wrong one loudly, with each problem and its line."""
+    warning, error = Problem("f.yaml", 1, "a", "odd", warning=True), Problem("f.yaml", 2, "b", "wrong")
+
+    good = told(Reloaded(ok=True, problems=(warning,), tasks=(TASK,)))
+    bad = told(Reloaded(ok=False, problems=(warning, error)))
+
+    assert [line["level"] for line in good] == ["info", "warning"]
+    assert [line["level"] for line in bad] == ["error", "warning", "error"]
+    assert bad[-1]["message"] == "f.yaml:2: b: wrong"

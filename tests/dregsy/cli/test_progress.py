@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from rich.console import Console
 
 from dregsy.cli.progress import ROWS, WINDOW, Progress, Rate
+from dregsy.errors import Problem
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Once, Task
@@ -17,6 +18,7 @@ from dregsy.model.report import (
     Event,
     Failure,
     Outcome,
+    Reloaded,
     Report,
     Status,
     TaskFinished,
@@ -187,3 +189,11 @@ def test_rate_is_that_of_the_last_seconds() -> None:
     assert float(rate) == 0.0
     rate.add(10)
     assert float(rate) == 10.0
+
+
+def test_config_that_was_read_again() -> None:
+    """A wrong config is told of with each problem, also while no task runs."""
+    said, _ = shown(Reloaded(ok=False, problems=(Problem("f.yaml", 2, "b", "wrong"),)))
+
+    assert "NOT used" in said.splitlines()[0]
+    assert said.splitlines()[1:] == ["config: f.yaml:2: b: wrong"]

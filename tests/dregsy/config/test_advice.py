@@ -72,7 +72,6 @@ def test_nothing_to_say() -> None:
             "tasks[0].source.auth-refresh",
             "needs tokens from AWS, which this version does not fetch",
         ),
-        ({"top": "watch: true"}, "watch", "has no effect in this version"),
     ],
 )
 def test_warnings(changes: dict[str, str], field: str, message: str) -> None:
@@ -89,6 +88,7 @@ def test_warnings(changes: dict[str, str], field: str, message: str) -> None:
         {"registry": "docker.io", "origin": "regex:.*", "source": "auth: Ym9iOng="},
         {"registry": "docker.io", "origin": "regex:.*", "source": "lister: {type: index, search: x}"},
         {"top": "timeout: 10m"},
+        {"top": "watch: true"},
     ],
 )
 def test_no_warnings(changes: dict[str, str]) -> None:

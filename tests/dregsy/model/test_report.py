@@ -1,5 +1,7 @@
 """A report counts what happened, and is only good when everything is where it should be."""
 
+from dataclasses import replace
+
 import pytest
 
 from dregsy.errors import CredentialsError, RegistryError
@@ -7,7 +9,16 @@ from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Once, Task
 from dregsy.model.ref import Ref
-from dregsy.model.report import Failure, Moved, Outcome, Report, Status
+from dregsy.model.report import (
+    Failure,
+    LastReports,
+    Moved,
+    Outcome,
+    Reloaded,
+    Report,
+    Status,
+    TaskFinished,
+)
 
 TASK = Task("t", Once(), Endpoint("a.io"), (Endpoint("b.io"),), ())
 COPY = Copy("t", Ref.parse("a.io/x:1"), (Ref.parse("b.io/x:1"),), (0,))
@@ -54,3 +65,32 @@ def test_a_failure_tells_what_its_error_told() -> None:
 def test_nothing_has_moved_by_default() -> None:
     """What a relay does not know it need not tell."""
     assert Moved(Digest.of(b""), 0, 0, 0, 0, 0) == Moved(Digest.of(b""))
+
+
+def test_the_last_report_of_each_task_is_kept() -> None:
+    """A task that runs again has its new report only; tasks of the same name are two tasks."""
+    last, twin = LastReports(), replace(TASK)
+    first, second, other = report(Status.FAILED), report(Status.COPIED), replace(report(), task=twin)
+
+    for one in (first, other, second):
+        last(TaskFinished(one))
+
+    assert last.reports == (second, other)
+
+
+def test_failures_outlive_a_new_config() -> None:
+    """What failed stays known while its task exists and has not run again; what went well does not."""
+    last, new = LastReports(), replace(TASK)
+    gone = replace(report(Status.FAILED), task=replace(TASK, name="gone"))
+    good = replace(report(Status.COPIED), task=replace(TASK, name="good"))
+    failed, again = report(Status.FAILED), replace(report(Status.COPIED), task=new)
+    for one in (gone, good, failed):
+        last(TaskFinished(one))
+
+    last(Reloaded(ok=False))
+    before = last.reports
+    last(Reloaded(ok=True, tasks=(new, good.task)))
+    after = last.reports
+    last(TaskFinished(again))
+
+    assert (before, after, last.reports) == ((gone, good, failed), (failed,), (again,))

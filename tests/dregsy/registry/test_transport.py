@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -647,3 +648,24 @@ async def test_unsafe_upload_locations_are_refused(clients: Registries) -> None:
             with pytest.raises(RegistryError, match=message) as caught:
                 await clients.at(at(server.host)).begin_upload("a/b")
         assert "s3cret" not in spoken(caught.value)
+
+
+# --- the log ---------------------------------------------------------------------------------------------------------
+
+
+async def test_requests_are_told_without_secrets(
+    tmp_path: Path, clients: Registries, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At level debug each request has a line with method, address and status, but no login and no query."""
+    caplog.set_level(logging.DEBUG, logger="dregsy.registry")
+    auth = base64.b64encode(b"user:secret").decode()
+    with DockerRegistry(tmp_path, users={"user": "secret"}) as registry:
+        push(registry.host, "a/b", images.image("b"), "v1", headers={"Authorization": f"Basic {auth}"})
+        assert await clients.at(Endpoint(registry.host, credentials=given("user", "secret"))).tags("a/b") == ["v1"]
+
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.rpartition(" in ")[0] for line in lines] == [
+        f"GET http://{registry.host}/v2/: 401",
+        f"GET http://{registry.host}/v2/a/b/tags/list: 200",
+    ]
+    assert [line for line in lines if auth in line or "secret" in line] == []

@@ -1,0 +1,86 @@
+"""A folder for large temporary files: private, and gone afterwards, even after a crash."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from stat import S_ISDIR
+
+from dregsy.errors import UsageError
+
+NAME = ".dregsy-scratch"
+"""What our folder below ``state`` is called; everything in it is ours to remove."""
+_ATTEMPTS = 10
+
+
+@contextmanager
+def scratch(state: str | None) -> Iterator[Path]:
+    """Give a private folder that is gone afterwards, below ``state`` or else where the system has such.
+
+    Also removes what processes left there that died. A live one holds a lock on its folder, which
+    ends with it however it ends. UsageError when there is no place for such a folder.
+    """
+    base = Path(state) / NAME if state else Path(tempfile.gettempdir()) / f"dregsy-{os.getuid()}"
+    try:
+        folder, lock = _claim(base)
+    except OSError as error:
+        raise UsageError(
+            f"there is no place for temporary files: {base} cannot be used: {error.strerror or error}",
+            hint="set 'state', or the environment's TMPDIR, to a folder that dregsy may write to",
+        ) from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+        with suppress(OSError):
+            base.rmdir()  # when nobody else is in it
+
+
+def _claim(base: Path) -> tuple[Path, int]:
+    """Make a locked folder below ``base``, which is nobody else's."""
+    for _ in range(_ATTEMPTS):
+        _own(base)
+        for old in base.iterdir():
+            _remove_if_dead(old)
+        try:
+            folder = Path(tempfile.mkdtemp(dir=base))
+            lock = _lock(folder)
+        except (FileNotFoundError, BlockingIOError):
+            continue  # another process tidied up just now, and took it for a dead one's
+        if folder.exists():
+            return folder, lock
+        os.close(lock)
+    raise OSError(f"other processes keep removing folders in {base}")
+
+
+def _own(base: Path) -> None:
+    """Make ``base`` where it is missing; PermissionError when it is somebody else's, or open to others."""
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = base.lstat()
+    if not S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise PermissionError(None, "it belongs to, or may be written by, somebody else")
+
+
+def _remove_if_dead(folder: Path) -> None:
+    """Remove a folder that nobody holds a lock on."""
+    try:
+        lock = _lock(folder)
+    except OSError:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    """Lock a folder until the returned file descriptor is closed; BlockingIOError when it is locked."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

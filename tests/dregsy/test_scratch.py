@@ -1,0 +1,71 @@
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from dregsy.errors import UsageError
+from dregsy.scratch import NAME, scratch
+
+
+def test_scratch_is_private_and_removed(tmp_path: Path) -> None:
+    """The scratch folder is for this user alone, and gone afterwards with all that is in it."""
+    for state in (None, str(tmp_path / "new" / "state")):
+        with scratch(state) as folder:
+            (folder / "sub").mkdir()
+            (folder / "sub" / "file").write_text("x")
+            mode = stat.S_IMODE(folder.stat().st_mode)
+
+        assert (mode, folder.exists()) == (0o700, False)
+
+
+def test_scratch_of_the_dead_is_removed_and_that_of_the_living_kept(tmp_path: Path) -> None:
+    """What a process left that died is removed by the next one; what a live one works with, or is not ours, stays."""
+    dead = tmp_path / NAME / "dead"
+    dead.mkdir(parents=True)
+    (dead / "large").write_text("x")
+    (tmp_path / NAME).chmod(0o700)
+    others = [tmp_path / "journal", tmp_path / "scratch-notes"]
+    for other in others:
+        other.mkdir()
+
+    with scratch(str(tmp_path)) as living, scratch(str(tmp_path)) as another:
+        assert (dead.exists(), living.exists(), another.exists()) == (False, True, True)
+    assert [other.exists() for other in others] == [True, True]
+
+
+def test_without_state_the_dead_are_removed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the system's temporary folder the same holds, in a folder that is this user's alone."""
+    place = tmp_path / "tmp"
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    dead = place / f"dregsy-{os.getuid()}" / "dead"
+    dead.mkdir(parents=True)
+    dead.parent.chmod(0o700)
+
+    with scratch(None) as folder:
+        assert (dead.exists(), folder.parent) == (False, dead.parent)
+    assert list(place.iterdir()) == []
+
+
+def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of that name that others may write to, or a link, is refused: it may be a trap."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    trap = tmp_path / f"dregsy-{os.getuid()}"
+    trap.mkdir()
+    trap.chmod(0o777)
+    with pytest.raises(UsageError, match="somebody else"), scratch(None):
+        pass
+    trap.rename(tmp_path / "elsewhere")
+    trap.symlink_to(tmp_path)
+    with pytest.raises(UsageError, match="TMPDIR"), scratch(None):
+        pass
+
+
+def test_state_that_cannot_be_used(tmp_path: Path) -> None:
+    """A state folder that is none is the user's mistake, and the message names it."""
+    file = tmp_path / "file"
+    file.write_text("")
+
+    with pytest.raises(UsageError, match=str(file)), scratch(str(file)):
+        pass

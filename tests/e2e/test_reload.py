@@ -1,0 +1,174 @@
+"""A running command takes up another config: on SIGHUP, and by itself where the file says ``watch``."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from dregsy.embedded import images
+from tests.testbed.command import Dregsy, mirror
+from tests.testbed.faults import Fault, Gate
+from tests.testbed.proxy import RecordingProxy
+from tests.testbed.pushing import push
+from tests.testbed.servers import DockerRegistry
+from tests.testbed.skopeo import Skopeo
+
+PATIENCE = 60.0
+
+
+class Daemon:
+    """A command that goes on until it is stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.dregsy = Dregsy(folder)
+        self.process: Popen[str] | None = None
+
+    def start(self, *arguments: str) -> None:
+        """Start it."""
+        self.process = self.dregsy.start(*arguments)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """Ask it to end; return its exit code."""
+        assert self.process is not None
+        self.signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+    def said(self, text: str, times: int = 1) -> str:
+        """Wait until it has said something so many times; return all that it said."""
+        until = time.monotonic() + PATIENCE
+        while (out := (self.dregsy.folder / "out").read_text()).count(text) < times:
+            assert self.process is not None
+            assert self.process.poll() is None, f"{out}{(self.dregsy.folder / 'err').read_text()}"
+            assert time.monotonic() < until, f"{text!r} did not come {times} times: {out}"
+            time.sleep(0.02)
+        return out
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """Return a command that is ended with the test."""
+    daemon = Daemon(tmp_path / "user")
+    yield daemon
+    if daemon.process is not None and daemon.process.poll() is None:
+        daemon.process.kill()
+        daemon.process.wait()
+
+
+def tasks(*configs: dict[str, Any], **top: Any) -> dict[str, Any]:
+    """Make one config of several."""
+    return {**top, "tasks": [task for config in configs for task in config["tasks"]]}
+
+
+def test_sighup_runs_everything_again(
+    daemon: Daemon, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """One-off and periodic tasks run again, those that ``-run`` leaves out still do not; SIGTERM ends with 0."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    once = mirror(registry_a.host, registry_b.host, {"from": repo}, name="sync-once")
+    often = mirror(registry_a.host, registry_b.host, {"from": repo}, name="sync-often", interval=3600)
+    other = mirror(registry_a.host, registry_b.host, {"from": repo}, name="other")
+    daemon.start("-config", daemon.dregsy.config(tasks(once, often, other)), "-run", "sync-.*")
+    daemon.said("task 'sync-often' finished")
+
+    daemon.signal(signal.SIGHUP)
+
+    said = daemon.said("task 'sync-often' finished", 2)
+    assert said.count("task 'sync-once' finished") == 2
+    assert "other" not in said
+    assert daemon.stop() == 0
+
+
+def test_sighup_takes_up_other_targets_and_relay(
+    daemon: Daemon, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str, skopeo: Skopeo
+) -> None:
+    """What the file says now is done: another relay, another place; a broken one before that changes nothing."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    config = mirror(registry_a.host, registry_b.host, {"from": repo}, interval=3600)
+    name = daemon.dregsy.config(config)
+    daemon.start("-config", name)
+    daemon.said("finished")
+
+    daemon.dregsy.write("tasks:\n- name: x\n  interval: 5\nparallel: no\n")
+    daemon.signal(signal.SIGHUP)
+    said = daemon.said("NOT used")
+    daemon.dregsy.config({"relay": "skopeo", "skopeo": {"binary": "no-such-skopeo"}, **config})
+    daemon.signal(signal.SIGHUP)
+    said = daemon.said("no-such-skopeo")
+    config = mirror(registry_a.host, registry_b.host, {"from": repo, "to": f"new/{repo}"}, interval=60, verbose=True)
+    daemon.dregsy.config({"relay": "skopeo", **config})
+    daemon.signal(signal.SIGHUP)
+    daemon.said("finished", 2)
+    daemon.said("Copying blob")  # skopeo's own words, as the task is verbose
+
+    assert {"error"} == {line.split()[1] for line in said.splitlines() if "sync.yaml" in line or "NOT" in line}
+    assert all(f"{name}:{line}: " in said for line in (2, 3, 4))
+    assert said.count("finished") == 1
+    assert skopeo.same_image(f"{registry_a.host}/{repo}:v1", f"{registry_b.host}/new/{repo}:v1")
+    assert daemon.stop() == 0
+
+
+def test_sighup_cuts_no_copy(
+    daemon: Daemon, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str, skopeo: Skopeo
+) -> None:
+    """A signal while one-off tasks run: the copy is finished, then the new file's tasks run, then the command ends."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    gate = Gate()
+    with RecordingProxy(registry_b.host, Fault(path="/manifests/v", method="PUT", gate=gate)) as target:
+        name = daemon.dregsy.config(mirror(registry_a.host, target.host, {"from": repo}))
+        daemon.start("-config", name)
+        gate.wait()
+        daemon.dregsy.config(mirror(registry_a.host, target.host, {"from": repo, "to": f"new/{repo}"}))
+        daemon.signal(signal.SIGHUP)
+        daemon.said("counts once the task in progress has ended")
+        gate.open()
+
+        assert daemon.process is not None
+        assert daemon.process.wait(PATIENCE) == 0
+    for place in (repo, f"new/{repo}"):
+        assert skopeo.same_image(f"{registry_a.host}/{repo}:v1", f"{registry_b.host}/{place}:v1")
+
+
+def test_failure_stays_known(daemon: Daemon, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str) -> None:
+    """A cron task that failed before the file was read again, and has not run since, makes the exit code 1."""
+    config = mirror(registry_a.host, registry_b.host, {"from": repo, "tags": ["none"]}, interval=3600)
+    name = daemon.dregsy.config(config)
+    daemon.start("-config", name)
+    daemon.said("finished")
+    del config["tasks"][0]["interval"]
+    daemon.dregsy.config(tasks({"tasks": [{**config["tasks"][0], "schedule": "0 0 1 1 *"}]}))
+
+    daemon.signal(signal.SIGHUP)
+    daemon.said("its tasks run now")
+
+    assert daemon.stop() == 1
+
+
+def test_a_swapped_config_map_is_noticed(
+    daemon: Daemon, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """``watch`` needs no signal: the file of a Kubernetes config map counts soon after its folder is swapped."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    home = daemon.dregsy.folder
+    for version in ("1", "2"):
+        (home / version).mkdir()
+        config = mirror(registry_a.host, registry_b.host, {"from": repo}, name=f"task-{version}", interval=3600)
+        daemon.dregsy.config({"watch": True, **config}, f"{version}/sync.yaml")
+    (home / "..data").symlink_to("1")
+    (home / "sync.yaml").symlink_to("..data/sync.yaml")
+    daemon.start("-config", "sync.yaml")
+    daemon.said("task 'task-1' finished")
+
+    (home / "..tmp").symlink_to("2")
+    (home / "..tmp").rename(home / "..data")
+
+    daemon.said("task 'task-2' finished")
+    assert daemon.stop() == 0
