@@ -189,7 +189,7 @@ class _Run:
             self.interrupted = self.interrupted or bool(left)
             self._finish(left.values())
             if again:
-                self._again.append(_Item(_only(item.copy, list(again)), tuple(again.values())))
+                self._again.append(_Item(item.copy.only(list(again)), tuple(again.values())))
 
     async def _outcomes(self, copy: Copy) -> AsyncGenerator[tuple[int, Outcome], None]:
         """Give for each target its position and how it ended; nothing where there was no time for it."""
@@ -219,7 +219,7 @@ class _Run:
         async with self._copying:
             if self._stop.is_set():
                 return ()
-            wanted = _only(copy, list(stale))
+            wanted = copy.only(list(stale))
             self._emit(CopyStarted(wanted))
             outcomes = await self._executor.run(self._task, wanted)
         return [
@@ -231,15 +231,6 @@ class _Run:
         for outcome in outcomes:
             self.outcomes.append(outcome)
             self._emit(CopyFinished(outcome))
-
-
-def _only(copy: Copy, positions: list[int]) -> Copy:
-    """The same copy to some of its targets."""
-    return replace(
-        copy,
-        targets=tuple(copy.targets[position] for position in positions),
-        to=tuple(copy.to[position] for position in positions),
-    )
 
 
 async def _each(items: deque[_Item]) -> _Items:

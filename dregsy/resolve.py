@@ -1,38 +1,47 @@
 """What a task means right now: which images there are, and which targets lack them."""
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from dregsy.errors import DregsyError, ImageError, NotFound
+from dregsy.model.claims import Claims
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
-from dregsy.model.manifest import DOCKER_MANIFEST, OCI_MANIFEST, Manifest
+from dregsy.model.manifest import Manifest
 from dregsy.model.plan import Copy, Rule, Task
 from dregsy.model.platform import Platform, choose
 from dregsy.model.ref import Ref
 from dregsy.model.report import Decision, Failure, Outcome, Reason, Status, Warned
+from dregsy.model.subset import offers, subset
+from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
+from dregsy.registry.existing import Existing
+from dregsy.registry.imageconfig import read_config
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
-
-_CONFIG_LIMIT = 8 * 2**20
+from dregsy.selection import Selector
 
 
 class Resolver:
     """Turns rules into copies, and copies into decisions. Reads from registries, never writes."""
 
-    def __init__(self, registries: Registries, listings: Listings) -> None:
+    def __init__(self, registries: Registries, listings: Listings, now: Callable[[], float] = time.time) -> None:
         self._registries = registries
         self._listings = listings
+        self._selector = Selector(registries, now)
+        self._claims = Claims()
 
     async def copies(self, task: Task) -> AsyncGenerator[Copy | Outcome | Warned, None]:
         """Give every image that the task's rules mean now, in the order of the rules.
 
-        What cannot be found out is given as a failed Outcome, and does not stop the rest.
+        What cannot be found out is given as a failed Outcome, and does not stop the rest; what is left
+        alone because the target has it (``skip-existing``) as one that is current. Of two rules that would
+        write different images to one tag the first has it, and the other one's image is a failed Outcome.
         """
+        self._claims.begin(_key(task))
+        existing = Existing(self._registries)
         for rule in task.rules:
             try:
                 repositories = await self._repositories(task, rule)
@@ -42,7 +51,7 @@ class Resolver:
             if not repositories:
                 yield Warned(task.name, f"{rule.where}: 'from' matches no repository of {task.source.host}")
             for repository in repositories:
-                async for item in self._of_repository(task, rule, repository):
+                async for item in self._of_repository(task, rule, repository, existing):
                     yield item
 
     async def _repositories(self, task: Task, rule: Rule) -> tuple[str, ...]:
@@ -51,7 +60,9 @@ class Resolver:
         listed = await self._listings.repositories(task.source, task.listing)
         return tuple(name for name in listed if rule.source.matches(name))
 
-    async def _of_repository(self, task: Task, rule: Rule, name: str) -> AsyncGenerator[Copy | Outcome | Warned, None]:
+    async def _of_repository(
+        self, task: Task, rule: Rule, name: str, existing: Existing
+    ) -> AsyncGenerator[Copy | Outcome | Warned, None]:
         try:
             source = _ref(task.source, name)
         except ValueError as error:
@@ -66,22 +77,48 @@ class Resolver:
             yield _failed(task, rule, source, ImageError(str(error), hint=hint))
             return
         try:
-            listed = await self._registries.at(task.source).tags(source.repository) if rule.tags.needs_listing else []
+            selected = await self._selector.select(task.source, rule, source)
         except DregsyError as error:
             yield _failed(task, rule, source, error)
             return
-        picks = rule.tags.select(listed)
-        if not picks:
-            yield Warned(task.name, f"{rule.where}: 'tags' selects none of the {len(listed)} tags of {source}")
-        for pick in picks:
-            yield Copy(
-                task=task.name,
-                source=source.with_tag(pick.tag, pick.digest),
-                targets=tuple(target.with_tag(pick.tag, None if pick.tag else pick.digest) for target in targets),
-                to=tuple(range(len(targets))),
-                platforms=rule.platforms,
-                where=rule.where,
+        for warning in selected.warnings:
+            yield Warned(task.name, warning)
+        for pick, failure in selected.failures.items():
+            yield _failed(task, rule, source.with_tag(pick.tag), failure)
+        for pick in selected.picks:
+            copy = _copy(task, rule, source, targets, pick)
+            if isinstance(copy, Outcome):
+                yield copy
+                continue
+            async for item in self._unsettled(task, rule, copy, existing):
+                digest = selected.digests.get(pick)
+                yield _pinned(item, digest) if isinstance(item, Copy) and digest else item
+
+    async def _unsettled(
+        self, task: Task, rule: Rule, copy: Copy, existing: Existing
+    ) -> AsyncGenerator[Copy | Outcome, None]:
+        """Give what is left of a copy once targets are settled that another rule has, or that need no look."""
+        settled = dict(self._conflicts(task, copy))
+        if copy.source.tag is not None and copy.source.tag in rule.immutable:
+            for position, target in enumerate(copy.targets):
+                if position not in settled and target.tag is not None:
+                    outcome = await _left_alone(existing, task.targets[copy.to[position]], copy, target)
+                    settled |= {position: outcome} if outcome is not None else {}
+        for outcome in settled.values():
+            yield outcome
+        left = [position for position in range(len(copy.targets)) if position not in settled]
+        if left:
+            yield copy.only(left) if settled else copy
+
+    def _conflicts(self, task: Task, copy: Copy) -> Iterator[tuple[int, Outcome]]:
+        for position, claim in self._claims.refused(_key(task), copy).items():
+            target = copy.targets[position]
+            rivals = f"{claim.where} and {copy.where}" if claim.where != copy.where else copy.where
+            error = ImageError(
+                f"{target} is to hold {claim.source} already, by {claim.where}",
+                hint=f"change 'to', 'tags' or the tags' names at {rivals}",
             )
+            yield position, Outcome(copy, target, Status.FAILED, failure=Failure.of(error))
 
     async def decide(self, task: Task, copy: Copy) -> Decision:
         """Compare source and targets. The copy in the answer carries the digest to be copied.
@@ -90,7 +127,10 @@ class Resolver:
         when the source cannot tell what is to be copied.
         """
         registry = self._registries.at(task.source)
-        digest, single = await self._wanted(registry, copy)
+        if copy.subset:
+            copy, digest, single = await _cut(registry, copy)
+        else:
+            digest, single = await self._wanted(registry, copy)
         resolved = replace(copy, source=copy.source.with_tag(copy.source.tag, digest))
         if all(target.tag is None for target in copy.targets):
             resolved = replace(resolved, targets=tuple(target.with_tag(None, digest) for target in copy.targets))
@@ -101,7 +141,8 @@ class Resolver:
             ]
         reasons = tuple(one.result() for one in asked)
         if single is not None and {Reason.MISSING, Reason.CHANGED} & set(reasons):
-            await _check_platform(registry, copy, single)
+            for platform in copy.subset or copy.platforms:
+                await _check_platform(registry, copy, single, platform)
         return Decision(resolved, reasons)
 
     async def _wanted(self, registry: Registry, copy: Copy) -> tuple[Digest, Manifest | None]:
@@ -137,37 +178,82 @@ def _ref(endpoint: Endpoint, name: str) -> Ref:
     return Ref.of(endpoint.host, f"{endpoint.prefix}/{name}" if endpoint.prefix else name)
 
 
+def _key(task: Task) -> str:
+    return f"{task.where} {task.name}"
+
+
+def _copy(task: Task, rule: Rule, source: Ref, targets: tuple[Ref, ...], pick: Pick) -> Copy | Outcome:
+    """The copy of one image, or the failure to name it at the target."""
+    image = source.with_tag(pick.tag, pick.digest)
+    try:
+        tag = None if pick.tag is None else rule.names.apply(pick.tag)
+    except ValueError as error:
+        hint = f"mend 'to-tag', 'tag-prefix' or 'tag-suffix' at {rule.where}: they make this out of {pick.tag!r}"
+        return _failed(task, rule, image, ImageError(str(error), hint=hint))
+    return Copy(
+        task=task.name,
+        source=image,
+        targets=tuple(target.with_tag(tag, None if tag else pick.digest) for target in targets),
+        to=tuple(range(len(targets))),
+        platforms=rule.platforms,
+        where=rule.where,
+        subset=rule.subset,
+    )
+
+
+def _pinned(copy: Copy, digest: Digest) -> Copy:
+    """The same copy, of what its tag pointed at when its date was read: that is what was found old enough."""
+    return replace(copy, source=copy.source.with_tag(copy.source.tag, digest))
+
+
+async def _left_alone(existing: Existing, endpoint: Endpoint, copy: Copy, target: Ref) -> Outcome | None:
+    """The outcome for a tag that never changes, where the target has it or cannot say so."""
+    try:
+        if await existing.has(endpoint, target):
+            return Outcome(copy, target, Status.CURRENT, reason=Reason.IMMUTABLE)
+    except DregsyError as error:
+        return Outcome(copy, target, Status.FAILED, failure=Failure.of(error))
+    return None
+
+
 def _no_image(source: Ref) -> NotFound:
     return NotFound(f"there is no image {source}", hint="check name and tag; it may have been deleted")
 
 
 def _failed(task: Task, rule: Rule, source: Ref, error: DregsyError) -> Outcome:
-    copy = Copy(task.name, source, targets=(), to=(), platforms=rule.platforms, where=rule.where)
+    copy = Copy(task.name, source, (), (), rule.platforms, rule.where, rule.subset)
     return Outcome(copy, None, Status.FAILED, failure=Failure.of(error))
 
 
 def _child(index: Manifest, copy: Copy) -> Digest:
     """The entry of an index that fits the platform asked for."""
-    offers = [child.platform for child in index.children]
-    position = choose(copy.platforms[0], offers)
+    position = choose(copy.platforms[0], [child.platform for child in index.children])
     if position is None:
-        has = ", ".join(str(offer) for offer in offers if offer and offer.os != "unknown") or "none that is named"
-        raise ImageError(f"{copy.source} has no image for {copy.platforms[0]}", hint=f"it has: {has}")
+        raise ImageError(f"{copy.source} has no image for {copy.platforms[0]}", hint=f"it has: {offers(index)}")
     return index.children[position].digest
 
 
-async def _check_platform(registry: Registry, copy: Copy, manifest: Manifest) -> None:
-    """Refuse an image without an index whose config names another platform (OCI image spec, Configuration)."""
-    if manifest.config is None or manifest.media_type not in {OCI_MANIFEST, DOCKER_MANIFEST}:
-        return
-    if manifest.config.size > _CONFIG_LIMIT:
-        raise ImageError(f"the config of {copy.source} has more than {_CONFIG_LIMIT} bytes")
-    async with registry.read_blob(copy.source.repository, manifest.config) as stream:
-        raw = b"".join([chunk async for chunk in stream.chunks])
+async def _cut(registry: Registry, copy: Copy) -> tuple[Copy, Digest, Manifest | None]:
+    """Make the index of the platforms asked for; the answer is like that of ``Resolver._wanted``, and the copy to make.
+
+    An image without an index is taken as it is.
+    """
     try:
-        config: Any = json.loads(raw)
+        index = await registry.get_manifest(copy.source.repository, copy.source.reference)
+    except NotFound:
+        raise _no_image(copy.source) from None
+    if not index.is_index:
+        return copy, index.digest, index
+    made = subset(index, copy.subset, name=str(copy.source))
+    return replace(copy, index=index.digest), made.digest, None
+
+
+async def _check_platform(registry: Registry, copy: Copy, manifest: Manifest, wanted: Platform) -> None:
+    """Refuse an image without an index whose config names another platform (OCI image spec, Configuration)."""
+    config = await read_config(registry, copy.source.repository, manifest)
+    try:
         offer = Platform(str(config["os"]), str(config["architecture"]), str(config.get("variant") or ""))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except KeyError:
         return  # an artifact's config names no platform: then there is none to be wrong
-    if choose(copy.platforms[0], [offer]) is None:
-        raise ImageError(f"{copy.source} has no image for {copy.platforms[0]}", hint=f"it has: {offer}")
+    if choose(wanted, [offer]) is None:
+        raise ImageError(f"{copy.source} has no image for {wanted}", hint=f"it has: {offer}")
