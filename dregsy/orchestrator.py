@@ -192,7 +192,7 @@ class _Run:
             self.interrupted = self.interrupted or bool(left)
             self._finish(left.values())
             if again:
-                self._again.append(_Item(_only(item.copy, list(again)), tuple(again.values())))
+                self._again.append(_Item(item.copy.only(list(again)), tuple(again.values())))
 
     async def _outcomes(self, copy: Copy) -> AsyncGenerator[tuple[int, Outcome], None]:
         """Give for each target its position and how it ended; nothing where there was no time for it."""
@@ -222,7 +222,7 @@ class _Run:
         async with self._copying:
             if self._stop.is_set():
                 return ()
-            wanted = _only(copy, list(stale))
+            wanted = copy.only(list(stale))
             self._emit(CopyStarted(wanted, tuple(stale.values())))
             outcomes = await self._executor.run(self._task, wanted)
         return [
@@ -249,15 +249,6 @@ async def _within(seconds: float, looking: Awaitable[Decision], copy: Copy) -> D
             retryable=True,
             hint="check that the registries answer",
         ) from None
-
-
-def _only(copy: Copy, positions: list[int]) -> Copy:
-    """The same copy to some of its targets."""
-    return replace(
-        copy,
-        targets=tuple(copy.targets[position] for position in positions),
-        to=tuple(copy.to[position] for position in positions),
-    )
 
 
 async def _each(items: deque[_Item]) -> _Items:

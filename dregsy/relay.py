@@ -33,6 +33,8 @@ class Feature(StrEnum):
     """Copies an index with all its images, byte for byte."""
     ONE_PLATFORM = "one-platform"
     """Copies one image out of an index."""
+    SOME_PLATFORMS = "some-platforms"
+    """Writes an index of some of an index's images: that of ``Copy.index`` which ``model.subset`` makes."""
     DIGEST_TARGET = "digest-target"
     """Writes to a target that has a digest and no tag."""
 

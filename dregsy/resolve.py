@@ -1,42 +1,57 @@
 """What a task means right now: which images there are, and which targets lack them."""
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from dregsy.errors import DregsyError, ImageError, NotFound
+from dregsy.model.claims import Claims
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
-from dregsy.model.manifest import DOCKER_MANIFEST, OCI_MANIFEST, Manifest
+from dregsy.model.manifest import Manifest
 from dregsy.model.plan import Copy, Rule, Task
 from dregsy.model.platform import Platform, choose
 from dregsy.model.ref import Ref
 from dregsy.model.report import Decision, Failure, Outcome, Reason, Status, Warned
+from dregsy.model.subset import offers, subset
+from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
+from dregsy.registry.existing import Existing
+from dregsy.registry.imageconfig import read_config
 from dregsy.registry.inventory import Inventories
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
-
-_CONFIG_LIMIT = 8 * 2**20
+from dregsy.selection import Selector
 
 
 class Resolver:
     """Turns rules into copies, and copies into decisions. Reads from registries, never writes."""
 
-    def __init__(self, registries: Registries, listings: Listings, inventories: Inventories | None = None) -> None:
+    def __init__(
+        self,
+        registries: Registries,
+        listings: Listings,
+        inventories: Inventories | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._registries = registries
         self._listings = listings
         self._inventories = inventories or Inventories(registries)
+        self._selector = Selector(registries, now)
+        self._claims = Claims()
 
     async def copies(self, task: Task) -> AsyncGenerator[Copy | Outcome | Warned, None]:
         """Give every image that the task's rules mean now, in the order of the rules.
 
-        What cannot be found out is given as a failed Outcome, and does not stop the rest. This begins a
-        run; ``finish`` ends it.
+        What cannot be found out is given as a failed Outcome, and does not stop the rest; what is left
+        alone because the target has it (``skip-existing``) as one that is current. Of two rules that would
+        write different images to one tag the first has it, and the other one's image is a failed Outcome.
+        This begins a run; ``finish`` ends it.
         """
         self._inventories.start()
+        self._claims.begin(_key(task))
+        existing = Existing(self._registries)
         for rule in task.rules:
             try:
                 repositories, listed = await self._repositories(task, rule)
@@ -49,7 +64,7 @@ class Resolver:
             if not repositories:
                 yield Warned(task.name, f"{rule.where}: 'from' matches no repository of {task.source.host}")
             for repository in repositories:
-                async for item in self._of_repository(task, rule, repository):
+                async for item in self._of_repository(task, rule, repository, existing):
                     yield item
 
     async def _repositories(self, task: Task, rule: Rule) -> tuple[tuple[str, ...], int]:
@@ -59,48 +74,72 @@ class Resolver:
         listed = await self._listings.repositories(task.source, task.listing)
         return tuple(name for name in listed if rule.source.matches(name)), len(listed)
 
-    async def _of_repository(self, task: Task, rule: Rule, name: str) -> AsyncGenerator[Copy | Outcome | Warned, None]:
+    async def _of_repository(
+        self, task: Task, rule: Rule, name: str, existing: Existing
+    ) -> AsyncGenerator[Copy | Outcome | Warned, None]:
         try:
-            source = _ref(task.source, name)
-        except ValueError as error:
-            yield _failed(
-                task, rule, Ref(task.source.host, name), ImageError(str(error), hint=f"mend 'from' at {rule.where}")
-            )
+            source, targets = _names(task, rule, name)
+        except ImageError as error:
+            yield _failed(task, rule, Ref(task.source.host, name), error)
             return
         try:
-            targets = tuple(_ref(target, rule.rewrite.apply(name)) for target in task.targets)
-        except ValueError as error:
-            hint = f"mend 'to' at {rule.where}: it makes this out of {name!r}"
-            yield _failed(task, rule, source, ImageError(str(error), hint=hint))
-            return
-        try:
-            listed = await self._registries.at(task.source).tags(source.repository) if rule.tags.needs_listing else []
+            selected = await self._selector.select(task.source, rule, source)
         except DregsyError as error:
             yield _failed(task, rule, source, error)
             return
-        picks = rule.tags.select(listed)
-        if not picks:
-            yield Warned(task.name, f"{rule.where}: 'tags' selects none of the {len(listed)} tags of {source}")
-        copies = [
-            Copy(
-                task=task.name,
-                source=source.with_tag(pick.tag, pick.digest),
-                targets=tuple(target.with_tag(pick.tag, None if pick.tag else pick.digest) for target in targets),
-                to=tuple(range(len(targets))),
-                platforms=rule.platforms,
-                where=rule.where,
-            )
-            for pick in picks
-        ]
+        for warning in selected.warnings:
+            yield Warned(task.name, warning)
+        for pick, failure in selected.failures.items():
+            yield _failed(task, rule, source.with_tag(pick.tag), failure)
+        copies: list[Copy] = []
+        for pick in selected.picks:
+            copy = _copy(task, rule, source, targets, pick)
+            if isinstance(copy, Outcome):
+                yield copy
+                continue
+            async for item in self._unsettled(task, rule, copy, existing):
+                digest = selected.digests.get(pick)
+                if isinstance(item, Copy):
+                    copies.append(_pinned(item, digest) if digest else item)
+                else:
+                    yield item
         self._expect(task, copies)
         for copy in copies:
             yield copy
+
+    async def _unsettled(
+        self, task: Task, rule: Rule, copy: Copy, existing: Existing
+    ) -> AsyncGenerator[Copy | Outcome, None]:
+        """Give what is left of a copy once targets are settled that another rule has, or that need no look."""
+        settled = dict(self._conflicts(task, copy))
+        if copy.source.tag is not None and copy.source.tag in rule.immutable:
+            for position, target in enumerate(copy.targets):
+                if position not in settled and target.tag is not None:
+                    outcome = await _left_alone(existing, task.targets[copy.to[position]], copy, target)
+                    settled |= {position: outcome} if outcome is not None else {}
+        for outcome in settled.values():
+            yield outcome
+        left = [position for position in range(len(copy.targets)) if position not in settled]
+        if left:
+            yield copy.only(left) if settled else copy
+
+    def _conflicts(self, task: Task, copy: Copy) -> Iterator[tuple[int, Outcome]]:
+        for position, claim in self._claims.refused(_key(task), copy).items():
+            target = copy.targets[position]
+            rivals = f"{claim.where} and {copy.where}" if claim.where != copy.where else copy.where
+            error = ImageError(
+                f"{target} is to hold {claim.source} already, by {claim.where}",
+                hint=f"change 'to', 'tags' or the tags' names at {rivals}",
+            )
+            yield position, Outcome(copy, target, Status.FAILED, failure=Failure.of(error))
 
     def _expect(self, task: Task, copies: Sequence[Copy]) -> None:
         """Prepare for the questions that ``decide`` will have about images of one source repository."""
         sources = [copy.source for copy in copies if _is_told_by_tag(copy)]
         asked = [(task.source, sources)]
-        asked += [(task.targets[to], [copy.targets[to] for copy in copies]) for to in range(len(task.targets))]
+        for to, endpoint in enumerate(task.targets):
+            pairs = (pair for copy in copies for pair in zip(copy.to, copy.targets, strict=True))
+            asked.append((endpoint, [target for position, target in pairs if position == to]))
         for endpoint, refs in asked:
             for repository in {ref.repository for ref in refs}:
                 tags = {ref.tag for ref in refs if ref.repository == repository and ref.tag is not None}
@@ -124,13 +163,17 @@ class Resolver:
                 self._inventories.saved(1)
                 return decision
         registry = self._registries.at(task.source)
-        digest, single = await self._wanted(registry, copy)
+        if copy.subset:
+            copy, digest, single = await _cut(registry, copy)
+        else:
+            digest, single = await self._wanted(registry, copy)
         if listed is None or listed != digest:
             if listed is not None:
                 self._inventories.doubt(task.source, copy.source)
             decision = await self._against(task, copy, digest)
         if single is not None and {Reason.MISSING, Reason.CHANGED} & set(decision.reasons):
-            await _check_platform(registry, copy, single)
+            for platform in copy.subset or copy.platforms:
+                await _check_platform(registry, copy, single, platform)
         return decision
 
     async def _against(self, task: Task, copy: Copy, digest: Digest) -> Decision:
@@ -199,40 +242,97 @@ def _ref(endpoint: Endpoint, name: str) -> Ref:
 
 def _is_told_by_tag(copy: Copy) -> bool:
     """Whether what a tag points at is all that is to be found out at the source."""
-    return copy.source.digest is None and not copy.platforms
+    return copy.source.digest is None and not copy.platforms and not copy.subset
+
+
+def _key(task: Task) -> str:
+    return f"{task.where} {task.name}"
+
+
+def _copy(task: Task, rule: Rule, source: Ref, targets: tuple[Ref, ...], pick: Pick) -> Copy | Outcome:
+    """The copy of one image, or the failure to name it at the target."""
+    image = source.with_tag(pick.tag, pick.digest)
+    try:
+        tag = None if pick.tag is None else rule.names.apply(pick.tag)
+    except ValueError as error:
+        hint = f"mend 'to-tag', 'tag-prefix' or 'tag-suffix' at {rule.where}: they make this out of {pick.tag!r}"
+        return _failed(task, rule, image, ImageError(str(error), hint=hint))
+    return Copy(
+        task=task.name,
+        source=image,
+        targets=tuple(target.with_tag(tag, None if tag else pick.digest) for target in targets),
+        to=tuple(range(len(targets))),
+        platforms=rule.platforms,
+        where=rule.where,
+        subset=rule.subset,
+    )
+
+
+def _pinned(copy: Copy, digest: Digest) -> Copy:
+    """The same copy, of what its tag pointed at when its date was read: that is what was found old enough."""
+    return replace(copy, source=copy.source.with_tag(copy.source.tag, digest))
+
+
+async def _left_alone(existing: Existing, endpoint: Endpoint, copy: Copy, target: Ref) -> Outcome | None:
+    """The outcome for a tag that never changes, where the target has it or cannot say so."""
+    try:
+        if await existing.has(endpoint, target):
+            return Outcome(copy, target, Status.CURRENT, reason=Reason.IMMUTABLE)
+    except DregsyError as error:
+        return Outcome(copy, target, Status.FAILED, failure=Failure.of(error))
+    return None
 
 
 def _no_image(source: Ref) -> NotFound:
     return NotFound(f"there is no image {source}", hint="check name and tag; it may have been deleted")
 
 
+def _names(task: Task, rule: Rule, name: str) -> tuple[Ref, tuple[Ref, ...]]:
+    """The repository at the source and at each target; ImageError where the mapping makes an illegal name."""
+    try:
+        source = _ref(task.source, name)
+    except ValueError as error:
+        raise ImageError(str(error), hint=f"mend 'from' at {rule.where}") from None
+    try:
+        return source, tuple(_ref(target, rule.rewrite.apply(name)) for target in task.targets)
+    except ValueError as error:
+        raise ImageError(str(error), hint=f"mend 'to' at {rule.where}: it makes this out of {name!r}") from None
+
+
 def _failed(task: Task, rule: Rule, source: Ref, error: DregsyError) -> Outcome:
-    copy = Copy(task.name, source, targets=(), to=(), platforms=rule.platforms, where=rule.where)
+    copy = Copy(task.name, source, (), (), rule.platforms, rule.where, rule.subset)
     return Outcome(copy, None, Status.FAILED, failure=Failure.of(error))
 
 
 def _child(index: Manifest, copy: Copy) -> Digest:
     """The entry of an index that fits the platform asked for."""
-    offers = [child.platform for child in index.children]
-    position = choose(copy.platforms[0], offers)
+    position = choose(copy.platforms[0], [child.platform for child in index.children])
     if position is None:
-        has = ", ".join(str(offer) for offer in offers if offer and offer.os != "unknown") or "none that is named"
-        raise ImageError(f"{copy.source} has no image for {copy.platforms[0]}", hint=f"it has: {has}")
+        raise ImageError(f"{copy.source} has no image for {copy.platforms[0]}", hint=f"it has: {offers(index)}")
     return index.children[position].digest
 
 
-async def _check_platform(registry: Registry, copy: Copy, manifest: Manifest) -> None:
-    """Refuse an image without an index whose config names another platform (OCI image spec, Configuration)."""
-    if manifest.config is None or manifest.media_type not in {OCI_MANIFEST, DOCKER_MANIFEST}:
-        return
-    if manifest.config.size > _CONFIG_LIMIT:
-        raise ImageError(f"the config of {copy.source} has more than {_CONFIG_LIMIT} bytes")
-    async with registry.read_blob(copy.source.repository, manifest.config) as stream:
-        raw = b"".join([chunk async for chunk in stream.chunks])
+async def _cut(registry: Registry, copy: Copy) -> tuple[Copy, Digest, Manifest | None]:
+    """Make the index of the platforms asked for; the answer is like that of ``Resolver._wanted``, and the copy to make.
+
+    An image without an index is taken as it is.
+    """
     try:
-        config: Any = json.loads(raw)
+        index = await registry.get_manifest(copy.source.repository, copy.source.reference)
+    except NotFound:
+        raise _no_image(copy.source) from None
+    if not index.is_index:
+        return copy, index.digest, index
+    made = subset(index, copy.subset, name=str(copy.source))
+    return replace(copy, index=index.digest), made.digest, None
+
+
+async def _check_platform(registry: Registry, copy: Copy, manifest: Manifest, wanted: Platform) -> None:
+    """Refuse an image without an index whose config names another platform (OCI image spec, Configuration)."""
+    config = await read_config(registry, copy.source.repository, manifest)
+    try:
         offer = Platform(str(config["os"]), str(config["architecture"]), str(config.get("variant") or ""))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except KeyError:
         return  # an artifact's config names no platform: then there is none to be wrong
-    if choose(copy.platforms[0], [offer]) is None:
-        raise ImageError(f"{copy.source} has no image for {copy.platforms[0]}", hint=f"it has: {offer}")
+    if choose(wanted, [offer]) is None:
+        raise ImageError(f"{copy.source} has no image for {wanted}", hint=f"it has: {offer}")

@@ -99,7 +99,7 @@ class SkopeoRelay:
     """Moves images with the skopeo that is installed."""
 
     Settings: ClassVar[type[BaseModel]] = Settings
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature) - {Feature.SOME_PLATFORMS}
 
     def __init__(self, settings: BaseModel, toolbox: Toolbox) -> None:
         """Take the settings; nothing is started yet."""

@@ -13,6 +13,7 @@ from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given
 from dregsy.model.plan import Cron, Every, Once, Plan, Rule, Schedule, Task
 from dregsy.model.report import Decision, Failure, Outcome, Report, Status
 
+_DAY = 86400
 COLOURS = {
     "copied": "green",
     "current": "bright_black",
@@ -208,7 +209,27 @@ def _rule_data(rule: Rule) -> dict[str, Any]:
         "from": rule.source.text,
         "to": rule.rewrite.text or "(same name)",
         "tags": list(rule.tags.items) or "all",
-        "platform": ", ".join(str(platform) for platform in rule.platforms) or "all",
+        **_platform_data(rule),
+        **{key: value for key, value in _optional_data(rule).items() if value},
+    }
+
+
+def _platform_data(rule: Rule) -> dict[str, Any]:
+    if rule.subset:
+        return {"platforms": [str(platform) for platform in rule.subset]}
+    return {"platform": ", ".join(str(platform) for platform in rule.platforms) or "all"}
+
+
+def _optional_data(rule: Rule) -> dict[str, Any]:
+    """Return what few mappings have; it is shown only where it is set."""
+    ages = {"newer-than": rule.ages.newer_than, "older-than": rule.ages.older_than}
+    return {
+        "exclude": list(rule.exclude.items),
+        **{key: f"{seconds / _DAY:g}d" for key, seconds in ages.items() if seconds is not None},
+        "skip-existing": list(rule.immutable.items),
+        "to-tag": rule.names.to,
+        "tag-prefix": rule.names.prefix,
+        "tag-suffix": rule.names.suffix,
     }
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from dregsy.config import keys, relays
+from dregsy.config.anchors import upstream_reading
 from dregsy.config.problems import Findings, Loc
 from dregsy.model.endpoint import Given
 
@@ -26,6 +27,8 @@ def give(config: keys.Config, relay: str, findings: Findings) -> None:
         for key, place in _places(task):
             for inner, message, hint in _place(place, relay):
                 findings.warning((*loc, *key, inner), message, hint)
+        for way, message, hint in _anchored(task):
+            findings.warning((*loc, *way), message, hint)
         if _lists_docker_hub(task):
             message = "Docker Hub lists the repositories of one namespace only"
             hint = "write 'registry: docker.io/NAMESPACE', or give 'auth' for those of a user"
@@ -44,6 +47,26 @@ def _general(config: keys.Config) -> Iterator[tuple[Loc, str, str]]:
     for loc, seconds in durations.items():
         if 0 < seconds < _UNLIKELY:
             yield loc, "is less than a millisecond", "a number without unit counts nanoseconds: write 30s or 30m"
+
+
+def _anchored(task: keys.Task) -> Iterator[tuple[Loc, str, str]]:
+    """Point at expressions that select something else upstream."""
+    for way, expression in _expressions(task):
+        if upstream := upstream_reading(expression):
+            meant = f"{'!' if expression.startswith('!') else ''}({expression.removeprefix('!')})"
+            message = "has to match as a whole, but upstream dregsy anchors only its two ends"
+            yield way, message, f"write '{meant}' if a whole match is meant, or '{upstream}' for what upstream selects"
+
+
+def _expressions(task: keys.Task) -> Iterator[tuple[Loc, str]]:
+    """Yield the expressions that files written for upstream may have."""
+    for number, mapping in enumerate(task.mappings):
+        if mapping.source.fixed is None:
+            yield ("mappings", number, "from"), mapping.source.text.removeprefix("regex:")
+        for position, item in enumerate(mapping.tags):
+            kind, colon, expression = item.strip().partition(":")
+            if colon and kind in {"regex", "keep"}:
+                yield ("mappings", number, "tags", position), expression.strip()
 
 
 def _places(task: keys.Task) -> Iterator[tuple[Loc, keys.Location]]:

@@ -1,7 +1,7 @@
 """The dregsy dialect: from the data of a file to the Plan that it asks for."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError, create_model
 
@@ -11,17 +11,20 @@ from dregsy.config.fields import LOCATION
 from dregsy.config.problems import Findings, Loc, explained, value_at
 from dregsy.config.source import Items, Scalar, Table, shown
 from dregsy.errors import ConfigError
+from dregsy.model.ages import Ages
 from dregsy.model.endpoint import Ambient, Credentials, EcrToken, Endpoint
 from dregsy.model.plan import Cron, Every, Listing, Once, Plan, RelayChoice, Rule, Schedule, Task
+from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter
 from dregsy.relay import Feature
 
-VERBATIM = frozenset({"from", "to", "tags"})
+VERBATIM = frozenset({"from", "to", "tags", "exclude", "skip-existing", "to-tag"})
 """Keys below which nothing is replaced: ``${1}`` belongs to the expression."""
 
 OWN_KEYS = "x-"
 """What users' own keys at the top level start with; they hold anchors, and nobody looks at them."""
 
+_Kind = TypeVar("_Kind", Items, Scalar)
 _DEFAULT_LIMIT = 100
 _DEFAULT_CACHE = 3600.0
 
@@ -83,7 +86,10 @@ def _in_task(loc: Loc, kind: str, message: str, data: Table) -> tuple[Loc, str]:
 
 def _check_features(data: Table, relay: relays.Chosen, findings: Findings) -> None:
     """Say which mappings the relay cannot serve; looks at the data, to tell it along with all other problems."""
-    for loc, platform in _platforms(data):
+    for loc, _ in _given(data, "platforms", Items):
+        if not relay.can(Feature.SOME_PLATFORMS):
+            findings.error(loc, f"relay '{relay.name}' does not support mappings with 'platforms'", "use relay native")
+    for loc, platform in _given(data, "platform", Scalar):
         text = platform.strip().lower()
         feature = Feature.ALL_PLATFORMS if text == keys.ALL else Feature.ONE_PLATFORM
         if text and not relay.can(feature):
@@ -92,14 +98,15 @@ def _check_features(data: Table, relay: relays.Chosen, findings: Findings) -> No
             findings.error(loc, f"relay '{relay.name}' does not support mappings with {what}", hint)
 
 
-def _platforms(data: Table) -> Iterator[tuple[Loc, str]]:
+def _given(data: Table, key: str, kind: type[_Kind]) -> Iterator[tuple[Loc, _Kind]]:
+    """Find the mappings' values of a key, those of the right kind."""
     tasks = data.get("tasks")
     for i, _ in enumerate(tasks if isinstance(tasks, Items) else ()):
         mappings = value_at(data, ("tasks", i, "mappings"))
         for j, _ in enumerate(mappings if isinstance(mappings, Items) else ()):
-            loc = ("tasks", i, "mappings", j, "platform")
-            if isinstance(platform := value_at(data, loc), Scalar):
-                yield loc, platform
+            loc = ("tasks", i, "mappings", j, key)
+            if isinstance(value := value_at(data, loc), kind):
+                yield loc, value
 
 
 class _Builder:
@@ -144,6 +151,11 @@ class _Builder:
             tags=TagFilter.parse(mapping.tags),
             platforms=keys.platforms_of(mapping.platform),
             where=self._findings.where(loc),
+            subset=tuple(mapping.platforms or ()),
+            exclude=mapping.exclude,
+            ages=Ages(mapping.newer_than, mapping.older_than),
+            immutable=mapping.skip_existing,
+            names=TagNames.parse(mapping.to_tag, mapping.tag_prefix, mapping.tag_suffix),
         )
 
     def _endpoint(self, location: keys.Location) -> Endpoint:

@@ -24,6 +24,9 @@ _MOST = 2**63 - 1
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(ns|us|µs|μs|ms|s|m|h)"
 _LONGEST = 100
+_AGE = pattern.compile_search(r"(?:([0-9]+)w)?(?:([0-9]+)d)?(.*)")
+_DAY = 86400.0
+_MOST_DIGITS = 12
 _DURATION = pattern.compile_whole(rf"[-+]?(?:{_PART})+")
 _DURATION_PART = pattern.compile_search(_PART)
 _AUTH_HINT = "make it with: printf '%s:%s' USER PASSWORD | base64 -w0"
@@ -46,9 +49,14 @@ def read_text(value: Any) -> str:
     return str(value)
 
 
+def is_bool(value: Any) -> bool:
+    """Tell whether YAML takes a value for true or false."""
+    return isinstance(value, Scalar) and value.plain and value in _TRUE | _FALSE
+
+
 def read_bool(value: Any) -> bool:
     """``true`` or ``false`` in any of YAML's spellings, without quotes."""
-    if isinstance(value, Scalar) and value.plain and value in _TRUE | _FALSE:
+    if is_bool(value):
         return value in _TRUE
     raise problem("bool", "needs true or false", "without quotes")
 
@@ -92,6 +100,20 @@ def _go_duration(value: Any) -> float | None:
     if seconds > _MOST / 1e9:
         return None
     return -seconds if value.startswith("-") else seconds
+
+
+def read_age(value: Any) -> float:
+    """A duration in which ``d`` and ``w`` stand for days and weeks, such as ``30d`` or ``1w12h``, in seconds."""
+    text = read_text(value)
+    found = _AGE.fullmatch(text) if len(text) <= _LONGEST else None
+    weeks, days, rest = (found.group(1), found.group(2), found.group(3)) if found else (None, None, None)
+    seconds = _go_duration(rest) if rest else 0.0
+    if found is None or seconds is None or len(f"{weeks}{days}") > _MOST_DIGITS:
+        raise problem("age", "needs a duration with a unit", "such as 12h, 7d or 2w")
+    seconds += int(weeks or 0) * 7 * _DAY + int(days or 0) * _DAY
+    if seconds <= 0:
+        raise problem("age", "needs to be longer than nothing", "such as 12h, 7d or 2w")
+    return seconds
 
 
 def read_auth(value: Any) -> Anonymous | Given | None:
@@ -163,4 +185,5 @@ Text = Annotated[str, PlainValidator(read_text)]
 Bool = Annotated[bool, PlainValidator(read_bool)]
 Int = Annotated[int, PlainValidator(read_int)]
 Duration = Annotated[float, PlainValidator(read_duration)]
+Age = Annotated[float, PlainValidator(read_age)]
 Auth = Annotated[Anonymous | Given | None, PlainValidator(read_auth)]

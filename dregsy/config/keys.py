@@ -9,12 +9,27 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core.core_schema import ValidationInfo
 
 from dregsy.config.address import Address, read_address
-from dregsy.config.fields import LOCATION, Auth, Bool, Duration, Int, Text, at_least, not_null, problem, read_text
+from dregsy.config.fields import (
+    LOCATION,
+    Age,
+    Auth,
+    Bool,
+    Duration,
+    Int,
+    Text,
+    at_least,
+    is_bool,
+    not_null,
+    problem,
+    read_bool,
+    read_text,
+)
 from dregsy.config.source import Scalar, shown
 from dregsy.model.platform import Platform
-from dregsy.model.ref import is_repository
+from dregsy.model.ref import is_repository, is_tag
 from dregsy.model.rewrite import Rewrite, Selection
-from dregsy.model.tags import TagFilter
+from dregsy.model.tagnames import TagNames
+from dregsy.model.tags import TagFilter, TagSet
 
 LISTER = "lister"
 """The type of errors which tell that a task cannot find out a registry's repositories."""
@@ -131,6 +146,57 @@ def read_platform(value: Any) -> str:
     return text.strip().lower()
 
 
+def read_some_platform(value: Any) -> Platform:
+    """One of several platforms."""
+    platforms = platforms_of(read_platform(value))
+    if not platforms:
+        raise problem("platform", "is no platform", "write OS/ARCHITECTURE[/VARIANT]")
+    return platforms[0]
+
+
+def read_tag_set(value: Any, info: ValidationInfo) -> TagSet:
+    """Tags, ``semver:`` and ``regex:`` items: one or a list."""
+    key = str(info.field_name).replace("_", "-")
+    try:
+        return TagSet.parse([read_text(item) for item in (value if isinstance(value, list) else [value])], key=key)
+    except ValueError as error:
+        raise problem("tags", str(error)) from None
+
+
+def read_skip_existing(value: Any, info: ValidationInfo) -> TagSet:
+    """``true`` for all tags, or those that never change."""
+    if is_bool(value):
+        return TagSet.parse(["regex: .*"] if read_bool(value) else [], key="skip-existing")
+    return read_tag_set(value, info)
+
+
+def read_to_tag(value: Any) -> str:
+    """How tags are renamed."""
+    text = read_text(value)
+    try:
+        TagNames.parse(text)
+    except ValueError as error:
+        raise problem("to-tag", str(error)) from None
+    return text
+
+
+def read_tag_part(value: Any) -> str:
+    """What stands in front of tags, or behind them."""
+    text = read_text(value)
+    if not is_tag(f"x{text}x"):
+        raise problem("tag", "cannot be a part of a tag", "tags have letters, digits, '_', '.' and '-'")
+    return text
+
+
+def check_platforms(platforms: list[Platform], info: ValidationInfo) -> list[Platform]:
+    """One image or an index of some, but not both."""
+    if not platforms:
+        raise problem("platforms", "needs at least one platform", "leave it out for everything")
+    if info.data.get("platform"):
+        raise problem("platforms", "a mapping has either a 'platform' or 'platforms'", "remove one of them")
+    return platforms
+
+
 class Mapping(Section):
     """Which images, and what they are called at the targets."""
 
@@ -138,6 +204,16 @@ class Mapping(Section):
     to: Annotated[Rewrite, PlainValidator(read_to)]
     tags: list[Annotated[str, PlainValidator(read_tag)]] = []
     platform: Annotated[str, PlainValidator(read_platform)] = ""
+    platforms: (
+        Annotated[list[Annotated[Platform, PlainValidator(read_some_platform)]], AfterValidator(check_platforms)] | None
+    ) = None
+    exclude: Annotated[TagSet, PlainValidator(read_tag_set)] = TagSet()
+    newer_than: Age | None = Field(None, alias="newer-than")
+    older_than: Age | None = Field(None, alias="older-than")
+    skip_existing: Annotated[TagSet, PlainValidator(read_skip_existing)] = Field(TagSet(), alias="skip-existing")
+    to_tag: Annotated[str, PlainValidator(read_to_tag)] = Field("", alias="to-tag")
+    tag_prefix: Annotated[str, PlainValidator(read_tag_part)] = Field("", alias="tag-prefix")
+    tag_suffix: Annotated[str, PlainValidator(read_tag_part)] = Field("", alias="tag-suffix")
 
 
 def read_name(value: Any) -> str:

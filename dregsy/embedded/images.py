@@ -68,16 +68,24 @@ async def seed(target: Store | Stocked, repository: str, image: Image, *tags: st
         opened.put_manifest(tag, image.top.raw, image.top.media_type)
 
 
-def image(text: str, *, platform: Platform = AMD64, layers: int = 2, size: int = 1024, docker: bool = False) -> Image:
+def image(
+    text: str,
+    *,
+    platform: Platform = AMD64,
+    layers: int = 2,
+    size: int = 1024,
+    docker: bool = False,
+    created: str = CREATED,
+) -> Image:
     """Make an image of one platform whose content depends on ``text`` alone, with ``size`` random bytes per layer.
 
     Layer 0 is the same for all images whose ``text`` agrees up to the first ``/``, as if they had a common base.
-    ``docker`` makes a Docker v2 schema 2 image instead of an OCI image.
+    ``docker`` makes a Docker v2 schema 2 image instead of an OCI image. ``created`` is its date (RFC 3339).
     """
     base = text.partition("/")[0]
     archives = [_archive(f"{base if index == 0 else text}-{index}", size) for index in range(layers)]
     packed = [gzip.compress(archive, 1, mtime=0) for archive in archives]
-    config = _encode(_config(text, platform, archives))
+    config = _encode(_config(text, platform, archives, created))
     layer_type = DOCKER_LAYER if docker else OCI_LAYER
     return _assembled(
         {
@@ -142,14 +150,14 @@ def _archive(text: str, size: int) -> bytes:
     return buffer.getvalue()
 
 
-def _config(text: str, platform: Platform, archives: list[bytes]) -> dict[str, Any]:
+def _config(text: str, platform: Platform, archives: list[bytes], created: str) -> dict[str, Any]:
     """Describe an image as a builder would (OCI image spec, Image Configuration)."""
     return {
-        "created": CREATED,
+        "created": created,
         **_platform_fields(platform),
         "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/true"], "Labels": {"org.opencontainers.image.title": text}},
         "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(archive)) for archive in archives]},
-        "history": [{"created": CREATED, "created_by": f"COPY layer{number} /"} for number in range(len(archives))],
+        "history": [{"created": created, "created_by": f"COPY layer{number} /"} for number in range(len(archives))],
     }
 
 

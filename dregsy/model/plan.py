@@ -1,13 +1,17 @@
 """What the user asked for (Plan, Task, Rule) and one image to move because of it (Copy)."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
+from dregsy.model.ages import Ages
+from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
 from dregsy.model.rewrite import Rewrite, Selection
-from dregsy.model.tags import TagFilter
+from dregsy.model.tagnames import TagNames
+from dregsy.model.tags import TagFilter, TagSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,9 @@ class Listing:
 class Rule:
     """One mapping: which repositories and tags, and what they are called at the targets.
 
-    ``platforms`` is empty for everything that an image has. ``where`` is ``file:line`` of the mapping.
+    ``platforms`` is the one whose image is taken out of an index, empty for everything that an image has;
+    ``subset`` are those of which a new index is made, instead. ``exclude`` are tags that are never taken,
+    ``immutable`` those that are left alone where a target has them. ``where`` is ``file:line`` of the mapping.
     """
 
     source: Selection
@@ -58,6 +64,11 @@ class Rule:
     tags: TagFilter
     platforms: tuple[Platform, ...] = ()
     where: str = ""
+    subset: tuple[Platform, ...] = ()
+    exclude: TagSet = field(default=TagSet())
+    ages: Ages = field(default=Ages())
+    immutable: TagSet = field(default=TagSet())
+    names: TagNames = field(default=TagNames())
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,9 @@ class Copy:
     ``source`` carries the digest that was resolved. ``targets`` stand in the order of the task's
     target endpoints that they belong to, named by ``to`` (positions in ``Task.targets``).
     ``platforms`` is empty for the whole image. ``where`` is ``file:line`` of the mapping.
+
+    With a ``subset`` of an index's platforms, ``index`` is the digest of that index, and that of
+    ``source`` is the one of the index that ``dregsy.model.subset`` makes of it.
     """
 
     task: str
@@ -114,3 +128,13 @@ class Copy:
     to: tuple[int, ...]
     platforms: tuple[Platform, ...] = ()
     where: str = ""
+    subset: tuple[Platform, ...] = ()
+    index: Digest | None = None
+
+    def only(self, positions: Sequence[int]) -> Self:
+        """The same copy to some of its targets."""
+        return replace(
+            self,
+            targets=tuple(self.targets[position] for position in positions),
+            to=tuple(self.to[position] for position in positions),
+        )

@@ -18,6 +18,8 @@ class Reason(StrEnum):
     MISSING = "missing"
     CHANGED = "changed"
     CURRENT = "current"
+    IMMUTABLE = "immutable"
+    """The target has a tag of that name, and the mapping says that this is enough (``skip-existing``)."""
 
 
 class Status(StrEnum):

@@ -46,31 +46,48 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """``regex:EXPRESSION,REPLACEMENT``: replaces every match within a text."""
+
+    text: str
+    _pattern: pattern.Pattern = field(compare=False, repr=False)
+    _template: tuple[str | int, ...] = field(compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: str, *, key: str) -> Self | None:
+        """Read it; None for a text of another form, ValueError, which names ``key``, when it is not valid.
+
+        The first comma ends the expression. ``$1``, ``${1}`` and ``$name`` in the replacement are
+        groups, ``$$`` is a dollar sign, as in Go; groups that do not exist are empty.
+        """
+        if not text.startswith(_REGEX):
+            return None
+        expression, comma, replacement = text.removeprefix(_REGEX).partition(",")
+        if not comma:
+            raise ValueError(f"replacement expression missing in '{key}' — write 'regex:EXPRESSION,REPLACEMENT'")
+        try:
+            compiled = pattern.compile_search(expression)
+            return cls(text, compiled, tuple(_template(replacement, compiled)))
+        except ValueError as error:
+            raise ValueError(f"'{key}' uses invalid regular expression: {error}") from None
+
+    def apply(self, text: str) -> str:
+        """Return ``text`` with every match replaced; unchanged where there is none."""
+        return "".join(_replaced(text, self._pattern, self._template))
+
+
+@dataclass(frozen=True, slots=True)
 class Rewrite:
     """A mapping's ``to``: keeps, prefixes, replaces or rewrites the name of a repository."""
 
     text: str
     selection: Selection
-    _pattern: pattern.Pattern | None = field(compare=False, repr=False)
-    _template: tuple[str | int, ...] = field(compare=False, repr=False)
+    _replacement: Replacement | None = field(compare=False, repr=False)
 
     @classmethod
     def parse(cls, to: str, *, selection: Selection) -> Self:
-        """Read nothing, a path, or ``regex:EXPRESSION,REPLACEMENT``; ValueError when that is not valid.
-
-        The first comma ends the expression. ``$1``, ``${1}`` and ``$name`` in the replacement are
-        groups, ``$$`` is a dollar sign, as in Go; groups that do not exist are empty.
-        """
-        if not to.startswith(_REGEX):
-            return cls(to, selection, None, ())
-        expression, comma, replacement = to.removeprefix(_REGEX).partition(",")
-        if not comma:
-            raise ValueError("replacement expression missing in 'to' — write 'regex:EXPRESSION,REPLACEMENT'")
-        try:
-            compiled = pattern.compile_search(expression)
-            return cls(to, selection, compiled, tuple(_template(replacement, compiled)))
-        except ValueError as error:
-            raise ValueError(f"'to' uses invalid regular expression: {error}") from None
+        """Read nothing, a path, or a Replacement; ValueError when that is not valid."""
+        return cls(to, selection, Replacement.parse(to, key="to"))
 
     def apply(self, name: str) -> str:
         """Return what the repository ``name`` is called at the target, both without leading slash.
@@ -79,8 +96,8 @@ class Rewrite:
         Whether the result is a legal name is not checked.
         """
         path = _path(name)
-        if self._pattern is not None:
-            path = "".join(_replaced(path, self._pattern, self._template))
+        if self._replacement is not None:
+            path = self._replacement.apply(path)
         elif self.text:
             path = _path(self.text) + (path if self.selection.fixed is None else "")
         return path.removeprefix("/")

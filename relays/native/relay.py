@@ -10,7 +10,6 @@ from typing import ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from dregsy.errors import DregsyError, RelayError
-from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
@@ -51,14 +50,13 @@ class NativeRelay:
 
     async def copy(self, copy: Copy, source: Endpoint, targets: Sequence[Endpoint]) -> Sequence[Moved | DregsyError]:
         """Read the image once and write it to each target; see ``dregsy.relay.Relay.copy``."""
-        assert copy.source.digest is not None
         meter = Meter(copy, self._toolbox.emit)
         registry = self._toolbox.registries.at(source)
         scratch = self._toolbox.scratch
         reading = Source(registry, copy.source.repository, len(targets), scratch, meter.read, self._shared)
         async with reading, asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._bring(copy.source.digest, reading, endpoint, ref, meter))
+                group.create_task(self._bring(copy, reading, endpoint, ref, meter))
                 for endpoint, ref in zip(targets, copy.targets, strict=True)
             ]
         results = [task.result() for task in tasks]
@@ -69,14 +67,17 @@ class NativeRelay:
         return results
 
     async def _bring(
-        self, digest: Digest, source: Source, endpoint: Endpoint, ref: Ref, meter: Meter
+        self, copy: Copy, source: Source, endpoint: Endpoint, ref: Ref, meter: Meter
     ) -> Moved | DregsyError:
         """Serve one target; what goes wrong with it stays with it."""
+        assert copy.source.digest is not None
         target = self._toolbox.registries.at(endpoint)
         graph = Graph(source, target, ref, self._blobs, meter)
         try:
             async with asyncio.timeout(self._toolbox.timeout) as limit:
-                return await graph.bring(digest)
+                if copy.index is not None:
+                    await source.cut(copy.index, copy.subset, copy.source.digest)
+                return await graph.bring(copy.source.digest)
         except DregsyError as error:
             return error
         except TimeoutError:

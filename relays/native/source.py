@@ -2,16 +2,18 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dregsy.errors import DregsyError, NotFound
+from dregsy.errors import DregsyError, ImageError, NotFound
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import UNKNOWN_SIZE, Descriptor, Manifest
+from dregsy.model.platform import Platform
+from dregsy.model.subset import subset
 from dregsy.registry.client import BlobStream, Registry
 from relays.native.spool import Spool, SpoolFile
 
@@ -93,6 +95,17 @@ class Source:
             error.retryable = True
             error.hint = "the image was deleted or its tag moved while it was being copied"
             raise
+
+    async def cut(self, index: Digest, platforms: Sequence[Platform], digest: Digest) -> None:
+        """Make the index of some platforms of ``index``, so that the source has it as ``digest``.
+
+        ImageError when it comes out as another one than was decided on.
+        """
+        name = f"{self.registry.endpoint.host}/{self.repository}@{index}"
+        made = subset(await self.manifest(index), platforms, name=name)
+        if made.digest != digest:
+            raise ImageError(f"of {name}, {made.digest} was made, not {digest}", hint="this is a bug: please report it")
+        self._manifests[digest] = made
 
     @asynccontextmanager
     async def blob(self, blob: Descriptor) -> AsyncIterator[BlobStream]:

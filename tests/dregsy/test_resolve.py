@@ -7,10 +7,14 @@ import pytest
 from dregsy.embedded import images
 from dregsy.embedded.server import EmbeddedRegistry
 from dregsy.errors import DregsyError, ImageError, NotFound
+from dregsy.model.ages import Ages
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Listing, Once, Task
 from dregsy.model.platform import Platform
 from dregsy.model.report import Failure, Outcome, Reason, Status, Warned
+from dregsy.model.subset import subset
+from dregsy.model.tagnames import TagNames
+from dregsy.model.tags import TagSet
 from tests.testbed.copying import Workshop, rule, task
 from tests.testbed.proxy import Fault, RecordingProxy
 from tests.testbed.vendors.harbor import Harbor
@@ -358,3 +362,176 @@ async def test_a_list_that_is_cut(shop: Workshop, embedded_pair: Pair) -> None:
     assert [type(one) for one in cut] == [Warned, Copy, Copy]
     assert "is cut after 2" in str(cut[0])
     assert [type(one) for one in whole] == [Copy, Copy, Copy]
+
+
+def failures(items: list[Copy | Outcome | Warned]) -> list[tuple[str, str]]:
+    """What failed and why, with the hint."""
+    return [(str(one.target or one.copy.source), str(one.failure)) for one in items if isinstance(one, Outcome)]
+
+
+async def test_two_sources_for_one_tag(shop: Workshop, embedded_pair: Pair) -> None:
+    """Of two mappings that mean different images for one tag, the first has it; the other one fails with both lines."""
+    a, b = embedded_pair
+    of = task(
+        a.host,
+        (b.host,),
+        rule("one", "same", tags=("v1", "v2"), where="f:3"),
+        rule("two", "same", tags=("v2", "v3"), where="f:7"),
+    )
+    hint = "change 'to', 'tags' or the tags' names"
+    for _ in range(2):
+        items = await found(shop, of)
+        copies = [str(one.source) for one in items if isinstance(one, Copy)]
+        assert [f"{a.host}/one:v1", f"{a.host}/one:v2", f"{a.host}/two:v3"] == copies
+        assert failures(items) == [
+            (
+                f"{b.host}/same:v2",
+                f"{b.host}/same:v2 is to hold {a.host}/one:v2 already, by f:3 — {hint} at f:3 and f:7",
+            )
+        ]
+
+
+async def test_one_mapping_gives_one_tag_twice(shop: Workshop, embedded_pair: Pair) -> None:
+    """A mapping that gives two images the same name does not copy one over the other."""
+    a, b = embedded_pair
+    names = TagNames.parse("regex:-.*,")
+    items = await found(shop, task(a.host, (b.host,), rule("app", tags=("1-a", "1-b"), names=names, where="f:3")))
+    assert [str(one.source) for one in items if isinstance(one, Copy)] == [f"{a.host}/app:1-a"]
+    assert [text.rpartition(" at ")[2] for _, text in failures(items)] == ["f:3"]
+
+
+async def test_only_one_target_is_taken(shop: Workshop, embedded_pair: Pair) -> None:
+    """A copy still goes to those of its targets that nobody else has."""
+    a, b = embedded_pair
+    targets = (Endpoint(b.host), Endpoint(b.host, "own"))
+    rules = (rule("one", "own/app", tags=("v1",)), rule("two", "app", tags=("v1",)))
+    copies = [
+        one for one in await found(shop, Task("t", Once(), Endpoint(a.host), targets, rules)) if isinstance(one, Copy)
+    ]
+    assert [[str(target) for target in one.targets] for one in copies] == [
+        [f"{b.host}/own/app:v1", f"{b.host}/own/own/app:v1"],
+        [f"{b.host}/app:v1"],
+    ]
+    assert copies[1].to == (0,)
+
+
+async def test_tag_names(shop: Workshop, embedded_pair: Pair) -> None:
+    """Tags are renamed at the targets alone; digests without a tag have no name to change."""
+    a, b = embedded_pair
+    names = TagNames.parse("regex:^v,", "hub-", "-x")
+    of = task(a.host, (b.host,), rule("app", tags=("v1", f"v2@{IMAGE.digest}", str(IMAGE.digest)), names=names))
+    assert await named(shop, of) == {
+        "app:v1": ["app:hub-1-x"],
+        f"app:v2@{IMAGE.digest}": ["app:hub-2-x"],
+        f"app@{IMAGE.digest}": [f"app@{IMAGE.digest}"],
+    }
+
+
+async def test_illegal_tag_names(shop: Workshop, embedded_pair: Pair) -> None:
+    """A name that is no legal tag fails that image alone, with the mapping's line."""
+    a, b = embedded_pair
+    names = TagNames.parse("regex:^v,")
+    items = await found(shop, task(a.host, (b.host,), rule("app", tags=("v", "v1"), names=names, where="f:3")))
+    assert [str(one.targets[0]) for one in items if isinstance(one, Copy)] == [f"{b.host}/app:1"]
+    assert failures(items) == [
+        (
+            f"{a.host}/app:v",
+            "not a legal tag: '' — mend 'to-tag', 'tag-prefix' or 'tag-suffix' at f:3: they make this out of 'v'",
+        )
+    ]
+
+
+async def test_skip_existing(shop: Workshop, embedded_pair: Pair) -> None:
+    """Tags that never change cost one listing of the target, and no look at what they point at."""
+    a, b = embedded_pair
+    await images.seed(b, "x/app", INDEX, "n-v1", "n-latest")
+    immutable, names = TagSet.parse(["regex: v.*"], key="skip-existing"), TagNames.parse("", "n-")
+    of = task(a.host, (b.host,), rule("app", "x/app", tags=("latest", "v1", "v2"), immutable=immutable, names=names))
+    items = await found(shop, of)
+    assert [str(one.source) for one in items if isinstance(one, Copy)] == [f"{a.host}/app:latest", f"{a.host}/app:v2"]
+    assert [(str(one.target), one.status, one.reason) for one in items if isinstance(one, Outcome)] == [
+        (f"{b.host}/x/app:n-v1", Status.CURRENT, Reason.IMMUTABLE)
+    ]
+    assert [(one.method, one.path) for one in b.requests if "app" in one.path] == [("GET", "/v2/x/app/tags/list")]
+    await found(shop, of)
+    assert b.count("GET", "tags/list") == 2  # each run looks anew
+
+
+async def test_skip_existing_cannot_tell(shop: Workshop, embedded_pair: Pair) -> None:
+    """A target that cannot list its tags fails; nothing there is overwritten on a guess."""
+    a, b = embedded_pair
+    immutable = TagSet.parse(["v1"], key="skip-existing")
+    of = task(a.host, (b.host, "127.0.0.1:1"), rule("app", tags=("v1",), immutable=immutable))
+    items = await found(shop, of)
+    assert [one.to for one in items if isinstance(one, Copy)] == [(0,)]
+    assert [one.failure.kind for one in items if isinstance(one, Outcome) and one.failure] == ["unreachable"]
+
+
+async def test_dated_copies_are_pinned(shop: Workshop, embedded_pair: Pair) -> None:
+    """Where the date counts, what was judged is what is compared: the tag is asked for once."""
+    a, b = embedded_pair
+    await images.seed(a, "app", IMAGE, "v1")
+    of = task(a.host, (b.host,), rule("app", tags=("v1",), ages=Ages(older_than=60)), rule("app", tags=("v1",)))
+    items = await found(shop, of)
+    assert [str(one.source) for one in items if isinstance(one, Copy)] == [
+        f"{a.host}/app:v1@{IMAGE.digest}",
+        f"{a.host}/app:v1",
+    ]
+    assert isinstance(items[0], Copy)
+    assert (await shop.resolver.decide(of, items[0])).reasons == (Reason.MISSING,)
+    assert a.count("HEAD", "/manifests/") == 1
+
+
+async def test_undated_tags_that_fail(shop: Workshop, embedded_pair: Pair) -> None:
+    """A tag whose date cannot be read is a failure of its own."""
+    a, b = embedded_pair
+    await images.seed(a, "app", IMAGE, "v1")
+    with RecordingProxy(a.host, Fault(path="/blobs/", status=404, times=-1)) as proxy:
+        items = await found(shop, task(proxy.host, (b.host,), rule("app", ages=Ages(older_than=60))))
+    assert [name for name, _ in failures(items)] == [f"{proxy.host}/app:v1"]
+
+
+async def test_some_platforms(shop: Workshop, embedded_pair: Pair) -> None:
+    """A new index is compared and copied, which costs one GET at the source and one HEAD at the target."""
+    a, b = embedded_pair
+    await images.seed(a, "app", INDEX, "v1")
+    wanted = tuple(map(Platform.parse, ("linux/amd64", "linux/arm64")))
+    made = subset(INDEX.top, wanted, name="x")
+    of = task(a.host, (b.host,), rule("app", tags=("v1",), subset=wanted))
+    copy, reasons = await decided(shop, of)
+    assert (copy.source.digest, copy.index, reasons) == (made.digest, INDEX.digest, (Reason.MISSING,))
+    report = await shop.run(of)
+    assert [one.moved.digest for one in report.outcomes if one.moved] == [made.digest]
+    a.log.clear()
+    b.log.clear()
+    assert (await decided(shop, of))[1] == (Reason.CURRENT,)
+    assert [(one.method, one.path) for one in a.requests] == [("GET", "/v2/app/manifests/v1")]
+    assert [(one.method, one.path) for one in b.requests] == [("HEAD", "/v2/app/manifests/v1")]
+
+
+async def test_some_platforms_of_a_digest(shop: Workshop, embedded_pair: Pair) -> None:
+    """Of an index that is named by digest the target gets the new index, under its own digest."""
+    a, b = embedded_pair
+    await images.seed(a, "app", INDEX)
+    wanted = (Platform.parse("linux/amd64"),)
+    copy, _ = await decided(shop, task(a.host, (b.host,), rule("app", tags=(str(INDEX.digest),), subset=wanted)))
+    assert str(copy.targets[0]) == f"{b.host}/app@{subset(INDEX.top, wanted, name='x').digest}"
+
+
+@pytest.mark.parametrize(("wanted", "fits"), [(("linux/amd64",), True), (("linux/amd64", "linux/arm64"), False)])
+async def test_some_platforms_of_a_single_image(
+    wanted: tuple[str, ...], fits: bool, shop: Workshop, embedded_pair: Pair
+) -> None:
+    """An image without an index is taken as it is when it is for all that is wanted, else refused."""
+    a, b = embedded_pair
+    await images.seed(a, "app", IMAGE, "v1")
+    of = task(a.host, (b.host,), rule("app", tags=("v1",), subset=tuple(map(Platform.parse, wanted))))
+    if fits:
+        copy, reasons = await decided(shop, of)
+        assert (copy.source.digest, copy.index, reasons) == (IMAGE.digest, None, (Reason.MISSING,))
+        return
+    with pytest.raises(ImageError, match="has no image for linux/arm64"):
+        await decided(shop, of)
+    gone = task(a.host, (b.host,), rule("gone", tags=("v1",), subset=tuple(map(Platform.parse, wanted))))
+    with pytest.raises(NotFound, match="there is no image"):
+        await decided(shop, gone)

@@ -513,4 +513,4 @@ def test_settings_have_the_names_of_the_config_file() -> None:
     """``certs-dir`` is the folder of dregsy, unless told otherwise; the relay copies whatever there is."""
     assert Path("/etc/skopeo/certs.d") == Settings.model_validate({}).certs_dir
     assert Path("/x") == Settings.model_validate({"certs-dir": "/x", "args": ["--src-no-creds"]}).certs_dir
-    assert frozenset(Feature) == SkopeoRelay.features
+    assert frozenset(Feature) - {Feature.SOME_PLATFORMS} == SkopeoRelay.features

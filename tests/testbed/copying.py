@@ -104,11 +104,19 @@ def left_over(before: set[asyncio.Task[object]]) -> list[str]:
     return [name for name in names if not name.startswith("RequestHandler.")]
 
 
-def rule(source: str, to: str = "", *, tags: tuple[str, ...] = (), platform: str = "", where: str = "f:1") -> Rule:
-    """Build a mapping from its texts."""
+def rule(
+    source: str,
+    to: str = "",
+    *,
+    tags: tuple[str, ...] = (),
+    platform: str = "",
+    where: str = "f:1",
+    **more: Any,
+) -> Rule:
+    """Build a mapping from its texts; ``more`` are further fields of a Rule."""
     selection = Selection.parse(source)
     platforms = (Platform.parse(platform),) if platform else ()
-    return Rule(selection, Rewrite.parse(to, selection=selection), TagFilter.parse(tags), platforms, where)
+    return Rule(selection, Rewrite.parse(to, selection=selection), TagFilter.parse(tags), platforms, where, **more)
 
 
 def task(source: str, targets: tuple[str, ...], *rules: Rule) -> Task:

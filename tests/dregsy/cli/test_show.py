@@ -26,7 +26,9 @@ tasks:
   interval: 60
   source: {{registry: a.example}}
   target: {{registry: b.example}}
-  mappings: [{{from: x}}]
+  mappings:
+  - from: x
+  - {{from: y, platforms: [linux/amd64], exclude: ['1'], older-than: 7d, skip-existing: true, tag-prefix: a-}}
 """
 
 
@@ -70,6 +72,17 @@ def test_everything_is_resolved(file: str, capsys: pytest.CaptureFixture[str]) -
         "platform": "linux/arm64",
     }
     assert plan["tasks"][1]["mappings"][0]["to"] == "(same name)"
+    assert plan["tasks"][1]["mappings"][1] == {
+        "at": f"{file}:21",
+        "from": "y",
+        "to": "(same name)",
+        "tags": "all",
+        "platforms": ["linux/amd64"],
+        "exclude": ["1"],
+        "older-than": "7d",
+        "skip-existing": ["regex: .*"],
+        "tag-prefix": "a-",
+    }
 
 
 def test_secrets_are_masked(file: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,11 @@ def test_nothing_to_say() -> None:
             "tasks[0].source.auth-refresh",
             "needs tokens from AWS, which this version does not fetch",
         ),
+        (
+            {"origin": "regex:a|b"},
+            "tasks[0].mappings[0].from",
+            "has to match as a whole, but upstream dregsy anchors only its two ends",
+        ),
     ],
 )
 def test_warnings(changes: dict[str, str], field: str, message: str) -> None:
@@ -105,4 +110,18 @@ def test_same_names_and_no_mappings() -> None:
         (2, "mappings"),
         (3, "name"),
         (3, "mappings"),
+    ]
+
+
+def test_an_expression_is_told_once() -> None:
+    """What aliases repeat is told once, with the rewrite; expressions in our own keys mean what they say."""
+    text = (
+        "tasks:\n"
+        "  - {name: a, source: {registry: a.io}, target: {registry: b.io}, mappings: &m "
+        "[{from: x, tags: ['keep: !a|b'], exclude: ['regex: a|b']}]}\n"
+        "  - {name: b, source: {registry: a.io}, target: {registry: c.io}, mappings: *m}\n"
+    )
+    found = load("-", environ={}, stdin=StringIO(text)).warnings
+    assert [(one.line, one.hint) for one in found] == [
+        (2, "write '!(a|b)' if a whole match is meant, or '!a.*|.*b' for what upstream selects")
     ]

@@ -12,9 +12,11 @@ from pydantic import BaseModel
 
 from dregsy.config.load import load
 from dregsy.errors import ConfigError, Problem
+from dregsy.model.ages import Ages
 from dregsy.model.endpoint import Secret
 from dregsy.model.rewrite import Rewrite, Selection
-from dregsy.model.tags import TagFilter
+from dregsy.model.tagnames import TagNames
+from dregsy.model.tags import TagFilter, TagSet
 
 CASES = Path(__file__).parent / "cases"
 ENVIRON = {
@@ -29,10 +31,17 @@ UPDATE = "UPDATE_CASES"
 """Set this variable to write the expected files anew; then read what changed."""
 
 
+WRITTEN = str | int | float | Path | TagFilter | TagSet | Ages | TagNames | Selection | Rewrite | Secret
+UNSET = (TagSet(), Ages(), TagNames())
+"""What few mappings have, and is told only where they do."""
+
+
 def shown(value: Any, indent: str = "") -> Iterator[str]:
     """Print a plan so that a reader of a diff sees what changed; secrets stay masked."""
     for name, one in members(value):
-        if isinstance(one, str | int | float | Path | TagFilter | Selection | Rewrite | Secret) or one in (None, ()):
+        if one in UNSET or (name, one) == ("subset", ()):
+            continue
+        if isinstance(one, WRITTEN) or one in (None, ()):
             yield f"{indent}{name}: {text(one)}"
         else:
             yield f"{indent}{name}: {type(one).__name__}".removesuffix(": tuple").removesuffix(": dict")
@@ -53,7 +62,7 @@ def members(value: Any) -> Iterator[tuple[str, Any]]:
 
 def text(value: Any) -> str:
     """Print a single value."""
-    if isinstance(value, TagFilter):
+    if isinstance(value, TagFilter | TagSet):
         return repr(list(value.items))
     if isinstance(value, Selection | Rewrite):
         return repr(value.text)

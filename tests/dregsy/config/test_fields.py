@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -232,3 +233,26 @@ def test_bounds() -> None:
     assert refused(fields.at_least(1), 0) == "needs to be 1 or more"
     assert fields.not_null("is nil")("") == ""
     assert refused(fields.not_null("is nil"), None) == "is nil"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30d", 2592000.0), ("2w", 1209600.0), ("1w1d", 691200.0), ("1d12h", 129600.0), ("90m", 5400.0), ("1.5h", 5400.0)],
+)
+def test_ages(text: str, seconds: float) -> None:
+    """Ages are durations that know days and weeks."""
+    assert seconds == fields.read_age(plain(text))
+
+
+@pytest.mark.parametrize("value", ["30", "", "d", "1d1w", "-1d", "1.5d", "7 d", "9" * 13 + "d", "1d" * 60, "0d", "0s"])
+def test_no_ages(value: str) -> None:
+    """An age has a unit, and is more than nothing."""
+    assert refused(fields.read_age, plain(value)).startswith("needs ")
+    assert refused(fields.read_age, Items(1)).startswith("needs ")
+
+
+@given(st.text("0123456789wdhms.-", max_size=12))
+def test_any_age(text: str) -> None:
+    """Any text is an age of some length or refused."""
+    with suppress(PydanticCustomError):
+        assert fields.read_age(plain(text)) > 0

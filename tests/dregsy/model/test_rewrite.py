@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dregsy.model.rewrite import Rewrite, Selection
+from dregsy.model.rewrite import Replacement, Rewrite, Selection
 
 
 def target(source: str, to: str, name: str) -> str | None:
@@ -230,3 +230,14 @@ def test_any_text_works_or_is_a_value_error(source: str, to: str, name: str) -> 
 
     assert selection.matches(name) in {True, False}
     assert isinstance(rewrite.apply(name), str)
+
+
+def test_a_replacement_is_one_or_none() -> None:
+    """Other texts are none; errors name the key that they are for."""
+    replacement = Replacement.parse("regex:a(.),$1", key="k")
+
+    assert replacement is not None
+    assert replacement.apply("abxac") == "bxc"
+    assert Replacement.parse("a,b", key="k") is None
+    with pytest.raises(ValueError, match="'k'"):
+        Replacement.parse("regex:a", key="k")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dregsy.model.digest import Digest
-from dregsy.model.tags import Pick, TagFilter
+from dregsy.model.tags import Pick, TagFilter, TagSet
 
 LISTED = [
     "1",
@@ -82,6 +82,7 @@ def selected(items: list[str], listed: list[str] | None = None) -> list[str]:
         pytest.param(["regex:LATEST"], "", id="T24"),
         pytest.param(["keep: latest 0"], " ".join(LISTED), id="no limit"),
         pytest.param(["keep: latest 1", "keep: latest 0"], " ".join(LISTED), id="the last limit counts"),
+        pytest.param(["keep: newest 1"], " ".join(LISTED), id="dates are not known here"),
         pytest.param(["keep:\t latest\t 1", "regex: [a-z]+"], "stable", id="any blanks"),
         pytest.param(["keep: latest 999"], " ".join(LISTED), id="a limit beyond"),
         pytest.param(["semver: 1.31.0", "regex: g.*"], "1.31 1.31.0 glibc", id="filters are alternatives"),
@@ -332,3 +333,49 @@ def test_any_text_is_a_filter_or_a_value_error(items: list[str]) -> None:
         return
 
     assert all(pick.tag or pick.digest for pick in wanted.select(["a", "1.2.3"]))
+
+
+@pytest.mark.parametrize(
+    ("items", "count"),
+    [([], 0), (["keep: newest 3"], 3), (["keep: newest 3", "a", "keep:  newest 2"], 2), (["keep: latest 3"], 0)],
+)
+def test_newest_is_counted_by_others(items: list[str], count: int) -> None:
+    """``keep: newest N`` is a number; the last one counts."""
+    assert count == TagFilter.parse(items).newest
+
+
+def test_what_is_taken_away_makes_room() -> None:
+    """``keep: latest`` counts what is left of the candidates."""
+    wanted = TagFilter.parse(["semver: 1.x", "keep: latest 1"])
+    candidates = wanted.candidates(["1.1", "1.3", "1.2", "x"])
+
+    assert [str(pick) for pick in candidates] == ["1.1", "1.2", "1.3"]
+    assert (Pick("1.2"),) == wanted.latest(candidates[:2])
+
+
+@given(
+    items=st.lists(st.one_of(tags, expressions.map(lambda text: f"regex: {text}")), max_size=4),
+    tag=tags,
+)
+def test_a_set_of_tags_agrees_with_a_naive_reading(items: list[str], tag: str) -> None:
+    """A tag is in a set if one of the items names or matches it."""
+    expected = any(
+        bool(re.fullmatch(f"(?:{item.removeprefix('regex: ')})", tag)) if item.startswith("regex: ") else item == tag
+        for item in items
+    )
+
+    assert expected == (tag in TagSet.parse(items, key="k"))
+
+
+@pytest.mark.parametrize(
+    "item", ["", "keep: a", "keep: latest 1", "regex: (", f"sha256:{HEX}", f"a@sha256:{HEX}", "a b"]
+)
+def test_what_is_no_set_of_tags(item: str) -> None:
+    """A set has tags, versions and expressions; errors name its key."""
+    with pytest.raises(ValueError, match="'k' uses invalid format"):
+        TagSet.parse([item], key="k")
+
+
+def test_sets_of_tags_are_compared_by_their_items() -> None:
+    """Equal items make equal sets."""
+    assert TagSet.parse(["regex: a"], key="k") == TagSet.parse(["regex: a"], key="l") != TagSet()

@@ -11,9 +11,13 @@ from dregsy.embedded.images import Image
 from dregsy.embedded.server import EmbeddedRegistry
 from dregsy.errors import DigestMismatch, DregsyError, NotFound, RegistryError, RelayError
 from dregsy.model.digest import Digest
+from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import DOCKER_MANIFEST, DOCKER_SCHEMA1_SIGNED, OCI_INDEX, OCI_MANIFEST, Manifest
+from dregsy.model.plan import Copy
 from dregsy.model.platform import Platform
+from dregsy.model.ref import Ref
 from dregsy.model.report import CopyProgress, Moved
+from dregsy.model.subset import subset
 from dregsy.relay import Feature
 from relays.native.relay import NativeRelay, Settings
 from tests.testbed.copying import Workshop, kept_in, left_over, retopped
@@ -68,6 +72,29 @@ async def test_whole_graph(
     assert skopeo.same_image(f"{source}:v1", target)
     assert moved.bytes_written == moved.bytes_read == sum(map(len, image.blobs.values()))
     assert len(image.blobs) == moved.blobs_moved
+
+
+@pytest.mark.parametrize("docker", [False, True])
+async def test_some_platforms(  # what lands is judged by skopeo, which copies it on with all that it lists
+    docker: bool, shop: Workshop, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str, skopeo: Skopeo
+) -> None:
+    """A subset is a valid index of its own; only what it lists is read from the source."""
+    platforms = [images.AMD64, ARM64, Platform("linux", "s390x")]
+    members = [images.image(f"{repo}/{one}", platform=one, docker=docker) for one in platforms]
+    index = images.index(*members, docker=docker, attested=not docker)
+    push(registry_a.host, repo, index, "v1")
+    made = subset(index.top, platforms[:2], name="x")
+    target = f"{registry_b.host}/{repo}/some:v1"
+    with RecordingProxy(registry_a.host) as proxy:
+        source = Ref(proxy.host, repo, "v1", made.digest)
+        copy = Copy("t", source, (Ref.parse(target),), (0,), subset=tuple(platforms[:2]), index=index.digest)
+        (moved,) = await shop.relay.copy(copy, Endpoint(proxy.host), [Endpoint(registry_b.host)])
+        assert isinstance(moved, Moved)
+        assert moved.digest == made.digest
+        assert proxy.count("GET", f"/manifests/{members[2].digest}") == 0
+    assert skopeo.inspect_raw(target) == made.raw
+    skopeo.copy(target, f"{registry_b.host}/{repo}/again:v1")
+    assert set(skopeo.digests(target)) == {str(made.digest), *(str(one.digest) for one in made.children)}
 
 
 async def test_subject(shop: Workshop, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str) -> None:

@@ -6,11 +6,13 @@ import pytest
 
 from dregsy.embedded import images
 from dregsy.embedded.server import EmbeddedRegistry
-from dregsy.errors import DregsyError, NotFound, RelayError
+from dregsy.errors import DregsyError, ImageError, NotFound, RelayError
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import UNKNOWN_SIZE, Descriptor
+from dregsy.model.platform import Platform
 from dregsy.model.report import Moved
+from dregsy.model.subset import subset
 from relays.native.source import Shared, Source
 from tests.testbed.copying import Workshop, kept_in
 from tests.testbed.proxy import Fault, Gate, RecordingProxy
@@ -48,6 +50,20 @@ async def test_manifest_once(shop: Workshop, embedded_pair: Pair) -> None:
         asked = [group.create_task(source.manifest(image.digest)) for _ in range(3)]
     assert [one.result().raw for one in asked] == [image.top.raw] * 3
     assert a.count("GET", "/manifests/") == 1
+
+
+async def test_cut(shop: Workshop, embedded_pair: Pair) -> None:
+    """An index of some platforms is made as it was decided on, or not at all."""
+    a, _ = embedded_pair
+    arm = Platform("linux", "arm64")
+    index = images.index(images.image("x"), images.image("x/arm", platform=arm))
+    await images.seed(a, "app", index)
+    made = subset(index.top, [arm], name="x")
+    async with reading(shop, a.host) as source:
+        await source.cut(index.digest, [arm], made.digest)
+        assert (await source.manifest(made.digest)).raw == made.raw
+        with pytest.raises(ImageError, match="report it"):
+            await source.cut(index.digest, [images.AMD64], made.digest)
 
 
 @pytest.mark.parametrize("readers", [1, 2])

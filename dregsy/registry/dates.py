@@ -1,0 +1,66 @@
+"""When images were made: read once from each image's config, and remembered."""
+
+import asyncio
+from collections import OrderedDict
+from datetime import UTC, datetime
+from weakref import WeakValueDictionary
+
+from dregsy.model.digest import Digest
+from dregsy.model.manifest import Manifest
+from dregsy.registry.client import Registry
+from dregsy.registry.imageconfig import read_config
+
+_MOST = 20_000
+"""How many dates are remembered; the longest unused go first."""
+_FIRST = datetime(2013, 1, 1, tzinfo=UTC)
+"""No image is older than docker: builders that want the same bytes each time write 1970 or 1980."""
+_DEPTH_LIMIT = 8
+
+
+class Dates:
+    """The dates of images, by their digests, for as long as this process lives."""
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._known: OrderedDict[Digest, datetime | None] = OrderedDict()
+        self._reading: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
+
+    async def of(self, registry: Registry, repository: str, digest: Digest) -> datetime | None:
+        """Return when the image was made, None when it does not say so; raises what ``created`` does."""
+        async with self._reading.setdefault(digest, asyncio.Lock()):
+            if digest not in self._known:
+                self._known[digest] = await created(registry, repository, digest)
+        date = self._known[digest]
+        self._known.move_to_end(digest)
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
+        return date
+
+
+async def created(registry: Registry, repository: str, digest: Digest) -> datetime | None:
+    """Read an image's date from its config, of an index that of its first image; None when there is no usable one.
+
+    Raises a DregsyError when manifest or config cannot be read.
+    """
+    manifest = await registry.get_manifest(repository, str(digest))
+    for _ in range(_DEPTH_LIMIT):
+        if not manifest.is_index:
+            break
+        child = _first_image(manifest)
+        if child is None:
+            return None
+        manifest = await registry.get_manifest(repository, str(child))
+    return _date((await read_config(registry, repository, manifest)).get("created"))
+
+
+def _first_image(index: Manifest) -> Digest | None:
+    return next((child.digest for child in index.children if not child.is_attestation), None)
+
+
+def _date(text: object) -> datetime | None:
+    """Read a date as configs have it (RFC 3339); None for one that is none, or no real one."""
+    try:
+        date = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return date if date is not None and date.tzinfo is not None and date >= _FIRST else None

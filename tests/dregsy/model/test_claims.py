@@ -1,0 +1,62 @@
+from dregsy.model.claims import Claim, Claims
+from dregsy.model.digest import Digest
+from dregsy.model.plan import Copy
+from dregsy.model.platform import Platform
+from dregsy.model.ref import Ref
+
+AMD64, ARM64 = (Platform("linux", one) for one in ("amd64", "arm64"))
+
+
+def copy(
+    source: str,
+    *targets: str,
+    where: str = "f:1",
+    platforms: tuple[Platform, ...] = (),
+    subset: tuple[Platform, ...] = (),
+) -> Copy:
+    """Build a copy from its references."""
+    refs = tuple(map(Ref.parse, targets))
+    return Copy("t", Ref.parse(source), refs, tuple(range(len(refs))), platforms, where, subset)
+
+
+def test_the_first_has_the_tag() -> None:
+    """Another image for a claimed tag is refused, and told what holds it and by which line; the same one is not."""
+    claims = Claims()
+
+    assert claims.refused("a", copy("a.io/x:1", "b.io/x:1", where="f:7")) == {}
+    assert claims.refused("a", copy("a.io/x:1", "b.io/x:1", where="f:8")) == {}
+    assert claims.refused("a", copy("a.io/y:1", "b.io/y:1", "b.io/x:1", where="f:9")) == {1: Claim("a.io/x:1", "f:7")}
+    assert claims.refused("a", copy("a.io/z:1", "b.io/y:1", where="f:9")) == {0: Claim("a.io/y:1", "f:9")}
+
+
+def test_platforms_make_another_image() -> None:
+    """Two platforms of one image overwrite each other as two images do; a subset is another image than its one part."""
+    claims = Claims()
+    claims.refused("a", copy("a.io/x:1", "b.io/x:1", platforms=(AMD64,)))
+
+    assert list(claims.refused("a", copy("a.io/x:1", "b.io/x:1", platforms=(AMD64,)))) == []
+    for other in (copy("a.io/x:1", "b.io/x:1", platforms=(ARM64,)), copy("a.io/x:1", "b.io/x:1", subset=(AMD64,))):
+        assert list(claims.refused("a", other)) == [0]
+    assert list(claims.refused("a", copy("a.io/x:1", "b.io/x:1"))) == [0]
+
+
+def test_digests_are_not_claimed() -> None:
+    """A target that is named by its content cannot be overwritten with another."""
+    target = Ref("b.io", "x", digest=Digest.of(b""))
+    claims = Claims()
+
+    for source in ("a.io/x", "a.io/y"):
+        one = Copy("t", Ref.parse(source).with_tag(None, target.digest), (target,), (0,))
+        assert claims.refused("a", one) == {}
+
+
+def test_tasks_share_the_claims() -> None:
+    """A tag belongs to a task until that task runs again and no longer means it."""
+    claims = Claims()
+    claims.refused("a", copy("a.io/x:1", "b.io/x:1"))
+
+    claims.begin("b")
+    assert list(claims.refused("b", copy("a.io/y:1", "b.io/x:1"))) == [0]
+    claims.begin("a")
+    assert claims.refused("b", copy("a.io/y:1", "b.io/x:1")) == {}
+    assert list(claims.refused("a", copy("a.io/x:1", "b.io/x:1"))) == [0]

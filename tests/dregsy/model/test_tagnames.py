@@ -1,0 +1,41 @@
+import pytest
+
+from dregsy.model.tagnames import TagNames
+
+
+@pytest.mark.parametrize(
+    ("names", "tag", "expected"),
+    [
+        (TagNames(), "v1", "v1"),
+        (TagNames.parse("regex:^v,"), "v1.2", "1.2"),
+        (TagNames.parse("regex:v([0-9]+).*,$1-x"), "v1.2", "1-x"),
+        (TagNames.parse("regex:a,b"), "banana", "bbnbnb"),
+        (TagNames.parse("regex:nope,b"), "v1", "v1"),
+        (TagNames.parse("regex:^v,", "hub-", "-mirrored"), "v1", "hub-1-mirrored"),
+    ],
+)
+def test_names(names: TagNames, tag: str, expected: str) -> None:
+    """Matches are replaced as in ``to``, then prefix and suffix are put around."""
+    assert expected == names.apply(tag)
+
+
+@pytest.mark.parametrize(
+    ("names", "tag"),
+    [(TagNames.parse("regex:.*,"), "v1"), (TagNames.parse("regex:v,/"), "v1"), (TagNames(prefix="x" * 127), "v1")],
+)
+def test_illegal_names(names: TagNames, tag: str) -> None:
+    """What comes out as no legal tag is an error that shows it."""
+    with pytest.raises(ValueError, match="not a legal tag"):
+        names.apply(tag)
+
+
+@pytest.mark.parametrize("to", ["stable", "regex:(,x", "regex:v"])
+def test_invalid(to: str) -> None:
+    """Only a replacement by a valid expression renames; errors name the key."""
+    with pytest.raises(ValueError, match="'to-tag'"):
+        TagNames.parse(to)
+
+
+def test_equality() -> None:
+    """Equal texts make equal names."""
+    assert TagNames.parse("regex:a,b", "x") == TagNames.parse("regex:a,b", "x") != TagNames.parse("regex:a,c", "x")
