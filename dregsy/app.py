@@ -7,6 +7,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from dregsy import relay
@@ -107,12 +108,17 @@ async def check(
         mover = relay.load(plan.relay.name)(plan.relay.settings, toolbox)
         orchestrator = _orchestrator(plan, toolbox, mover, ending)
         for task in tasks:
-            async for item in orchestrator.check(task):
-                if isinstance(item, Warned):
-                    emit(item)
-                else:
-                    found(task, item)
+            await orchestrator.check(task, partial(_told, task, found, emit))
     return not ending.stop.is_set()
+
+
+def _told(
+    task: Task, found: Callable[[Task, Decision | Outcome], None], emit: Listener, item: Decision | Outcome | Warned
+) -> None:
+    if isinstance(item, Warned):
+        emit(item)
+    else:
+        found(task, item)
 
 
 def _orchestrator(plan: Plan, toolbox: Toolbox, mover: Relay, ending: "_Ending") -> Orchestrator:

@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 from dregsy.errors import DregsyError
+from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Task
 from dregsy.model.report import Failure, Moved, Outcome, Status
 from dregsy.relay import Relay
 
 _log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 class Executor(Protocol):
@@ -43,16 +46,25 @@ class LocalExecutor:
         )
 
     async def _results(self, task: Task, copy: Copy) -> Sequence[Moved | Failure]:
-        try:
-            done = await self._relay.copy(copy, task.source, [task.targets[to] for to in copy.to])
-            results = [one if isinstance(one, Moved) else Failure.of(one) for one in done]
-            if len(results) == len(copy.targets):
-                return results
-            failure = _bug(copy, AssertionError(f"{len(results)} results for {len(copy.targets)} targets"))
-        except Exception as error:
-            cause = _cause(error)
-            failure = Failure.of(cause) if isinstance(cause, DregsyError) else _bug(copy, cause)
-        return [failure] * len(copy.targets)
+        endpoints = [task.targets[to] for to in copy.to]
+        results = await contained(self._counted(copy, task.source, endpoints), copy)
+        return [results] * len(copy.targets) if isinstance(results, Failure) else results
+
+    async def _counted(self, copy: Copy, source: Endpoint, targets: Sequence[Endpoint]) -> Sequence[Moved | Failure]:
+        done = await self._relay.copy(copy, source, targets)
+        results = [one if isinstance(one, Moved) else Failure.of(one) for one in done]
+        if len(results) != len(copy.targets):
+            raise AssertionError(f"{len(results)} results for {len(copy.targets)} targets")
+        return results
+
+
+async def contained(work: Awaitable[Result], copy: Copy) -> Result | Failure:
+    """Wait for ``work`` on an image; what goes wrong with it, a bug included, is described and not raised."""
+    try:
+        return await work
+    except Exception as error:
+        cause = _cause(error)
+        return Failure.of(cause) if isinstance(cause, DregsyError) else _bug(copy, cause)
 
 
 def _cause(error: Exception) -> Exception:
@@ -65,5 +77,5 @@ def _cause(error: Exception) -> Exception:
 
 def _bug(copy: Copy, error: BaseException) -> Failure:
     _log.error("copying %s ran into a bug", copy.source, exc_info=error)
-    text = f"a bug in the relay: {type(error).__name__}"
+    text = f"a bug came up: {type(error).__name__}"
     return Failure("bug", text, "please report it with the traceback in the log")

@@ -245,6 +245,7 @@ def summary(report: Report) -> str:
         for status in (Status.FAILED, Status.CANCELLED)
         if report.counts[status]
     ]
+    parts += ["cut short before all was looked at"] if report.interrupted else []
     saved = f"; {report.saved} requests saved" if report.saved else ""
     return f"{', '.join(parts)}; {size(counted['bytes_written'])} in {duration(counted['seconds'])}{saved}"
 

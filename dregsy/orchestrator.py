@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from dregsy.errors import DregsyError, Unreachable
-from dregsy.executor import Executor
+from dregsy.errors import Unreachable
+from dregsy.executor import Executor, contained
 from dregsy.model.plan import Copy, Plan, Task
 from dregsy.model.report import (
     CopyFinished,
@@ -70,18 +70,27 @@ class Orchestrator:
         self._emit(TaskFinished(report))
         return report
 
-    async def check(self, task: Task) -> AsyncIterator[Decision | Outcome | Warned]:
-        """Give for every image what a run would do, and why; writes nothing."""
-        async for item in self._resolver.copies(task):
-            if not isinstance(item, Copy):
-                yield item
-                continue
-            try:
-                yield await self._resolver.decide(task, item)
-            except DregsyError as error:
-                for target in item.targets:
-                    yield Outcome(item, target, Status.FAILED, failure=Failure.of(error))
+    async def check(self, task: Task, found: Callable[[Decision | Outcome | Warned], None]) -> None:
+        """Tell ``found``, in the order of the rules, what a run would do with every image, and why; writes nothing."""
+        window: deque[asyncio.Task[list[Decision | Outcome | Warned]]] = deque()
+        async with aclosing(self._resolver.copies(task)) as items, asyncio.TaskGroup() as group:
+            async for item in items:
+                window.append(group.create_task(self._checked(task, item)))
+                if len(window) > self._plan.parallel * _LOOKERS_PER_COPY:
+                    for one in await window.popleft():
+                        found(one)
+            for looking in window:
+                for one in await looking:
+                    found(one)
         self._resolver.finish()
+
+    async def _checked(self, task: Task, item: Copy | Outcome | Warned) -> list[Decision | Outcome | Warned]:
+        if not isinstance(item, Copy):
+            return [item]
+        decision = await contained(_within(self._plan.timeout, self._resolver.decide(task, item), item), item)
+        if isinstance(decision, Failure):
+            return [Outcome(item, target, Status.FAILED, failure=decision) for target in item.targets]
+        return [decision]
 
 
 async def _cancel_when(event: asyncio.Event, work: asyncio.Task[None]) -> None:
@@ -198,11 +207,10 @@ class _Run:
         """Give for each target its position and how it ended; nothing where there was no time for it."""
         if self._stop.is_set():
             return
-        try:
-            decision = await _within(self._timeout, self._resolver.decide(self._task, copy), copy)
-        except DregsyError as error:
+        decision = await contained(_within(self._timeout, self._resolver.decide(self._task, copy), copy), copy)
+        if isinstance(decision, Failure):
             for position, target in enumerate(copy.targets):
-                yield position, Outcome(copy, target, Status.FAILED, failure=Failure.of(error))
+                yield position, Outcome(copy, target, Status.FAILED, failure=decision)
             return
         stale: dict[int, Reason] = {}
         for position, reason in enumerate(decision.reasons):

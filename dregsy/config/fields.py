@@ -170,12 +170,14 @@ def not_null(message: str, kind: str = "null") -> Callable[[Any], Any]:
     return check
 
 
-def at_least(least: int) -> Callable[[int], int]:
-    """Return a validator that lets numbers from ``least`` on pass."""
+def at_least(least: int, most: int = 10**9) -> Callable[[int], int]:
+    """Return a validator that lets numbers from ``least`` to ``most`` pass."""
 
     def check(value: int) -> int:
         if value < least:
             raise problem("int", f"needs to be {least} or more")
+        if value > most:
+            raise problem("int", f"needs to be {most} or less")
         return value
 
     return check

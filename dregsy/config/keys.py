@@ -317,7 +317,7 @@ class Config(Section):
     watch: Bool = False
     dockerhost: Text = ""
     api_version: Text = Field("", alias="api-version")
-    parallel: Annotated[Int, AfterValidator(at_least(1))] = 4
+    parallel: Annotated[Int, AfterValidator(at_least(1, 256))] = 4
     retries: Annotated[Int, AfterValidator(at_least(0))] = 2
     timeout: Annotated[Duration, AfterValidator(check_timeout)] = 3600.0
     state: Text | None = None

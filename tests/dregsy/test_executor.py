@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dregsy.errors import DregsyError, NotFound, RateLimited, Unreachable
-from dregsy.executor import LocalExecutor
+from dregsy.executor import LocalExecutor, contained
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Task
@@ -140,7 +140,7 @@ async def test_bug(
 ) -> None:
     """A bug in a relay is a failure of kind bug for each target, and its traceback is in the log; no crash."""
     results = await outcomes(guest(deed))
-    failure = Failure("bug", f"a bug in the relay: {name}", "please report it with the traceback in the log")
+    failure = Failure("bug", f"a bug came up: {name}", "please report it with the traceback in the log")
     assert results == [(Status.FAILED, failure)] * 2
     assert {(one.levelno, bool(one.exc_info)) for one in caplog.records} == {(logging.ERROR, True)}
 
@@ -176,3 +176,20 @@ def test_task_fixture() -> None:
     """The copy of these tests belongs to the task of these tests."""
     assert isinstance(TASK, Task)
     assert [TASK.targets[to].host for to in COPY.to] == [target.host for target in COPY.targets]
+
+
+async def test_what_is_contained() -> None:
+    """Looking at an image may fail, too: a refusal stays one, and a bug is told and hidden in no other way."""
+    copy = Copy("t", Ref("a.example", "app", "1"), (Ref("b.example", "app", "1"),), (0,))
+
+    async def fail(error: Exception) -> int:
+        raise error
+
+    async def succeed() -> int:
+        return 7
+
+    refusal, bug = await contained(fail(NotFound("gone")), copy), await contained(fail(ValueError("x")), copy)
+
+    assert (refusal, await contained(succeed(), copy)) == (Failure("not-found", "gone"), 7)
+    assert isinstance(bug, Failure)
+    assert (bug.kind, bug.message) == ("bug", "a bug came up: ValueError")

@@ -338,7 +338,8 @@ async def test_check(shop: Workshop, embedded_pair: Pair) -> None:
     await seeded(a, "v1", "v2")
     await images.seed(b, "app", images.image("x/v1", layers=1), "v1")
     work = task(a.host, (b.host,), rule("app"), rule("app", tags=("gone",)), rule("app", "Bad"), rule("regex:none"))
-    items = [item async for item in shop.orchestrator().check(work)]
+    items: list[Decision | Outcome | Warned] = []
+    await shop.orchestrator().check(work, items.append)
     reasons = {one.copy.source.tag: one.reasons for one in items if isinstance(one, Decision)}
     assert reasons == {"v1": (Reason.CURRENT,), "v2": (Reason.MISSING,)}
     failed = [one for one in items if isinstance(one, Outcome)]
