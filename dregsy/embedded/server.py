@@ -1,5 +1,6 @@
 """Runs the embedded registry on a free port of 127.0.0.1: logins, error bodies, and a log of all requests."""
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -59,8 +60,12 @@ class EmbeddedRegistry:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._runner is not None:
+        if self._runner is not None and self._runner.server is not None:
+            held = [one.transport for one in self._runner.server.connections if one.transport is not None]
             await self._runner.cleanup()
+            for transport in held:
+                transport.abort()  # closing waits for clients to take what they were sent, and some do not
+            await asyncio.sleep(0)
 
     @web.middleware
     async def _logged(self, request: web.Request, handler: Handler) -> web.StreamResponse:

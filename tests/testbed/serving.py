@@ -51,17 +51,30 @@ class Served:
             shutdown_timeout=0.1,
             handler_cancellation=True,
         )
+        transports: list[asyncio.Transport] = []
         try:
             await runner.setup()
+            _record(runner.server, transports)
             await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls).start()
             self._bound.set_result("{}:{}".format(*runner.addresses[0][:2]))
             await self._ended.wait()
         except OSError as error:
             self._bound.set_exception(error)
         finally:
-            held = [one.transport for one in runner.server.connections if one.transport] if runner.server else []
             await runner.cleanup()
-            for transport in held:
-                transport.abort()  # one that still has bytes for a client that does not read would stay open
             for _ in range(_CYCLES):
+                while transports:
+                    transports.pop().abort()  # one whose client does not read, or came during the cleanup, stays open
                 await asyncio.sleep(0)  # transports close in the loop's next turns, not at once
+
+
+def _record(server: web.Server | None, transports: list[asyncio.Transport]) -> None:
+    """Note every connection that ``server`` takes, up to its very end."""
+    assert server is not None
+    made = server.connection_made
+
+    def noting(handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        transports.append(transport)
+        made(handler, transport)
+
+    server.connection_made = noting  # type: ignore[method-assign]  # the library has no hook for this
