@@ -145,7 +145,7 @@ class Bench:
             daemon = subprocess.Popen([DREGSY, f"-config={config}"], env=self.environ, stdout=log, stderr=log)
         try:
             end = time.monotonic() + 60
-            while b"v1" not in out.read_bytes() and time.monotonic() < end:
+            while b"finished" not in out.read_bytes() and time.monotonic() < end:
                 time.sleep(0.1)
             time.sleep(3)  # the run's last line is out; connections and caches settle
             if daemon.poll() is not None:
