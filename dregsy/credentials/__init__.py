@@ -1,0 +1,108 @@
+"""Which login goes with which registry: the config's own, docker's ``config.json``, or a credential helper.
+
+Nothing here is ever shown: messages name the host, the file and the line, and never what stands there.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from stat import S_ISREG
+
+from dregsy.credentials.dockerconfig import DockerConfig, canonical
+from dregsy.credentials.helper import HELPER_SECONDS, Helpers
+from dregsy.credentials.kept import Kept
+from dregsy.errors import CredentialsError
+from dregsy.model.endpoint import Anonymous, EcrToken, Endpoint, Given, Login
+
+SHARED_SECONDS = 30.0
+"""How long a helper's answer serves all who ask for the same host; the tokens of clouds live far longer."""
+
+_ENVIRONMENT = "DOCKER_AUTH_CONFIG"
+
+
+class Logins:
+    """Finds the login for a registry; one object serves a whole run.
+
+    ``environ`` and ``home`` are where docker's config is looked for and what helpers run with. A helper that
+    has not answered after ``time_limit`` seconds is killed with all its children.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        home: Path,
+        *,
+        time_limit: float = HELPER_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._environ = environ
+        self._home = home
+        self._helpers = Helpers(environ, time_limit)
+        self._kept = Kept(clock)
+        self._file: tuple[tuple[object, ...], DockerConfig] | None = None
+
+    async def login_for(self, endpoint: Endpoint, repository: str) -> Login:
+        """Return what to present for ``repository``, by its full name at the registry.
+
+        CredentialsError when a source of logins that is in charge of the host is broken.
+        """
+        match endpoint.credentials:
+            case Given(login):
+                return login
+            case Anonymous():
+                return Login()
+            case EcrToken():
+                raise CredentialsError(
+                    f"tokens from AWS for {endpoint.host} are not available in this version",
+                    host=endpoint.host,
+                    hint="give 'auth' instead of 'auth-refresh'",
+                )
+        for config in self._configs(endpoint.host):
+            if login_found := await self._search(config, endpoint.host, repository):
+                return login_found
+        return Login()
+
+    def _configs(self, host: str) -> Iterator[DockerConfig]:
+        if text := self._environ.get(_ENVIRONMENT, "").strip():
+            yield DockerConfig.parse(_ENVIRONMENT, text, host)
+        folder = self._environ.get("DOCKER_CONFIG") or self._home / ".docker"
+        if config := self._read(Path(folder) / "config.json", host):
+            yield config
+
+    def _read(self, path: Path, host: str) -> DockerConfig | None:
+        """Read the file again only when it is another one than last time; None when there is none."""
+        try:
+            found = path.stat()
+            state = (path, found.st_mtime_ns, found.st_size, found.st_ino)
+            if self._file is None or self._file[0] != state:
+                if not S_ISREG(found.st_mode):
+                    raise CredentialsError(f"{path} is not a file", host=host, hint="see DOCKER_CONFIG")
+                self._file = (state, DockerConfig.parse(str(path), path.read_text("utf-8"), host))
+            return self._file[1]
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except UnicodeDecodeError:
+            raise CredentialsError(f"{path} is not UTF-8 text", host=host, hint="write it anew") from None
+        except OSError as error:
+            raise CredentialsError(
+                f"cannot read {path}: {error.strerror}", host=host, hint="make it readable, or set 'auth: none'"
+            ) from error
+
+    async def _search(self, config: DockerConfig, host: str, repository: str) -> Login | None:
+        """Ask one config: an entry with a path first, then the helper, then the entry of the whole host."""
+        name = canonical(host)
+        entries = config.entries(name, repository)
+        for path, key in entries:
+            if path and (login := config.login(key, host)):
+                return login
+        helper = config.helper(name, host)
+        if helper and (login := await self._kept.get((helper, name), partial(self._ask, helper, host))):
+            return login
+        for path, key in entries:
+            if not path and (login := config.login(key, host)):
+                return login
+        return None
+
+    async def _ask(self, helper: str, host: str) -> tuple[Login | None, float]:
+        return await self._helpers.ask(helper, host), SHARED_SECONDS

@@ -1,0 +1,142 @@
+"""Which source of logins counts, with real docker config files and real helper programs."""
+
+import json
+
+import pytest
+
+from dregsy.credentials import SHARED_SECONDS
+from dregsy.errors import CredentialsError
+from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given
+from tests.testbed.home import ALICE, HOST, NOBODY, Home, entry
+
+
+async def test_the_configs_own_login_wins(home: Home) -> None:
+    """A given login is used whatever docker's config says."""
+    home.write({"auths": {HOST: entry("bob", "x")}})
+
+    assert await home.logins().login_for(Endpoint(HOST, credentials=Given(ALICE)), "a") == ALICE
+
+
+async def test_anonymous_is_anonymous(home: Home) -> None:
+    """``auth: none`` presents nothing, whatever docker's config says."""
+    home.write({"auths": {HOST: entry()}, "credsStore": "missing"})
+
+    assert await home.logins().login_for(Endpoint(HOST, credentials=Anonymous()), "a") == NOBODY
+
+
+async def test_ecr_tokens_are_refused_with_a_way_out(home: Home) -> None:
+    """Where a token from AWS is wanted, the error says what to give instead."""
+    with pytest.raises(CredentialsError, match="give 'auth' instead of 'auth-refresh'"):
+        await home.logins().login_for(Endpoint(HOST, credentials=EcrToken(3600)), "a")
+
+
+@pytest.mark.parametrize("config", [None, "{}", {"auths": None}, {"auths": {HOST: {}}}, {"auths": {HOST: None}}])
+async def test_nothing_known_is_anonymous(home: Home, config: object) -> None:
+    """Without a login for the host there is none, and no error."""
+    if config is not None:
+        home.write(config)
+
+    assert await home.find() == NOBODY
+
+
+async def test_what_cannot_be_read_is_named(home: Home) -> None:
+    """A folder in place of the file and bytes that are no text are errors that name the file."""
+    home.config.mkdir(parents=True)
+    folder = await home.refuse()
+    home.config.rmdir()
+    home.config.write_bytes(b'{"auths": "\xff s3cret"}')
+    binary = await home.refuse()
+
+    assert f"{home.config} is not a file" in folder
+    assert f"{home.config} is not UTF-8 text" in binary
+
+
+async def test_a_file_in_place_of_the_folder_is_no_config(home: Home) -> None:
+    """Like docker, nothing is found below something that is no folder."""
+    (home.folder / ".docker").write_text("x")
+
+    assert await home.find() == NOBODY
+
+
+async def test_another_folder_can_be_named(home: Home) -> None:
+    """``DOCKER_CONFIG`` names the folder to use in place of ``~/.docker``."""
+    home.write({"auths": {HOST: entry("bob", "x")}})
+    other = home.folder / "other"
+    other.mkdir()
+    (other / "config.json").write_text(json.dumps({"auths": {HOST: entry()}}))
+    logins = home.logins({"DOCKER_CONFIG": str(other)})
+
+    assert await logins.login_for(Endpoint(HOST, credentials=Ambient()), "a") == ALICE
+
+
+async def test_the_environment_comes_before_the_file(home: Home) -> None:
+    """``DOCKER_AUTH_CONFIG`` counts for the hosts it has, the file for the others."""
+    home.write({"auths": {HOST: entry("bob", "x"), "other.example.com": entry("carol", "y")}})
+    logins = home.logins({"DOCKER_AUTH_CONFIG": json.dumps({"auths": {HOST: entry()}})})
+
+    assert await logins.login_for(Endpoint(HOST), "a") == ALICE
+    assert (await logins.login_for(Endpoint("other.example.com"), "a")).username == "carol"
+
+
+async def test_a_broken_environment_is_named(home: Home) -> None:
+    """The error names the variable and the line in it, and not what it holds."""
+    logins = home.logins({"DOCKER_AUTH_CONFIG": '{\n"s3cret'})
+    with pytest.raises(CredentialsError, match="DOCKER_AUTH_CONFIG:2: is not JSON") as caught:
+        await logins.login_for(Endpoint(HOST), "a")
+
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_file_that_changed_is_read_again(home: Home) -> None:
+    """A login that is renewed during a run is used from then on."""
+    logins = home.logins()
+    before = await logins.login_for(Endpoint(HOST), "a")
+    home.write({"auths": {HOST: entry()}})
+    with_login = await logins.login_for(Endpoint(HOST), "a")
+    home.config.unlink()
+    after = await logins.login_for(Endpoint(HOST), "a")
+
+    assert [before, with_login, after] == [NOBODY, ALICE, NOBODY]
+
+
+async def test_the_hosts_own_helper_comes_before_the_store(home: Home) -> None:
+    """``credHelpers`` replaces ``credsStore`` for its hosts; an empty name turns the store off."""
+    home.answering("own", "alice", "s3cret")
+    home.answering("store", "bob", "x")
+    home.write({"credHelpers": {HOST: "own", "off.example.com": ""}, "credsStore": "store"})
+    found = [(await home.find(host)).username for host in (HOST, "else.example.com", "off.example.com")]
+
+    assert found == ["alice", "bob", ""]
+
+
+async def test_what_a_helper_does_not_know_comes_from_the_next_source(home: Home) -> None:
+    """That a helper knows no login is no error: the file's own entry counts."""
+    home.helper("test", "echo credentials not found in native keychain; exit 1")
+    home.write({"credsStore": "test", "auths": {HOST: entry()}})
+
+    assert await home.find() == ALICE
+    assert await home.find("other.example.com") == NOBODY
+
+
+async def test_an_entry_for_a_path_spares_the_helper(home: Home) -> None:
+    """The most particular source counts: a path's entry before the host's helper, that before the host's entry."""
+    home.answering("test", "bob", "x")
+    home.write({"credsStore": "test", "auths": {f"{HOST}/team": entry(), HOST: entry("carol", "y")}})
+    found = [(await home.find(HOST, name)).username for name in ("team/app", "else")]
+
+    assert found == ["alice", "bob"]
+    assert len(home.asked()) == 1
+
+
+SAY_ALICE = """echo '{"Username": "alice", "Secret": "s3cret"}'"""
+
+
+async def test_a_helpers_answer_is_shared_for_a_short_while(home: Home) -> None:
+    """A helper is asked again when its answer is old, so that a renewed login is found."""
+    home.answering("test", "alice", "s3cret")
+    home.write({"credsStore": "test"})
+    logins = home.logins()
+    for home.now in (0, SHARED_SECONDS - 1, SHARED_SECONDS, SHARED_SECONDS + 1):
+        await logins.login_for(Endpoint(HOST), "a")
+
+    assert len(home.asked()) == 2
