@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -18,6 +19,9 @@ from dregsy.errors import RegistryError
 
 CLIENT_GONE = 499
 """The status in the log of a request whose client hung up; nobody gets to see it."""
+
+Transports = WeakSet[asyncio.Transport]
+_TURNS = 10
 
 SHUTDOWN_SECONDS = 0.5
 """How long requests that are going on may take when the registry stops."""
@@ -36,6 +40,7 @@ class EmbeddedRegistry:
         self.log = RequestLog()
         self._logins = [f"{name}:{password}".encode() for name, password in (users or {}).items()]
         self._runner: web.AppRunner | None = None
+        self._transports: Transports = WeakSet()
 
     @property
     def requests(self) -> list[Request]:
@@ -52,6 +57,7 @@ class EmbeddedRegistry:
         app.on_response_prepare.append(_note)
         self._runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=SHUTDOWN_SECONDS)
         await self._runner.setup()
+        self._transports = record(self._runner)
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         address, port = self._runner.addresses[0][:2]
         self.host = f"{address}:{port}"
@@ -60,12 +66,9 @@ class EmbeddedRegistry:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._runner is not None and self._runner.server is not None:
-            held = [one.transport for one in self._runner.server.connections if one.transport is not None]
+        if self._runner is not None:
             await self._runner.cleanup()
-            for transport in held:
-                transport.abort()  # closing waits for clients to take what they were sent, and some do not
-            await asyncio.sleep(0)
+            await cut(self._transports)
 
     @web.middleware
     async def _logged(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -94,6 +97,32 @@ class EmbeddedRegistry:
             given = b""
         if self._logins and not any(hmac.compare_digest(given, login) for login in self._logins):
             raise RegistryError("authentication required", status=401, codes=["UNAUTHORIZED"])
+
+
+def record(runner: web.AppRunner) -> Transports:
+    """Return the set of all connections that a server takes from now on."""
+    transports: Transports = WeakSet()
+    server = runner.server
+    assert server is not None
+    made = server.connection_made
+
+    def noting(handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        transports.add(transport)
+        made(handler, transport)
+
+    server.connection_made = noting  # type: ignore[method-assign]  # the library has no hook for this
+    return transports
+
+
+async def cut(transports: Transports) -> None:
+    """Close connections for good, those too that came while the server was closing.
+
+    Closing alone waits for clients to take what they were sent, and some do not.
+    """
+    for _ in range(_TURNS):
+        while transports:
+            transports.pop().abort()
+        await asyncio.sleep(0)  # the loop closes them in its next turns, not at once
 
 
 async def _note(request: web.Request, response: web.StreamResponse) -> None:

@@ -1,8 +1,7 @@
 """The verbs of one registry (OCI distribution spec): tags, manifests, blobs."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from dregsy.errors import DigestMismatch, ImageError, NotFound, RegistryError
@@ -103,6 +102,7 @@ class Registry:
             accept=frozenset({200, 201, 202}),
             headers={"Content-Type": manifest.media_type},
             body=manifest.raw,
+            lane=Lane.MANIFEST,
         )
         async with self._transport.send(request) as response:
             stored = response.headers.get("Docker-Content-Digest", "")
@@ -163,7 +163,7 @@ class Registry:
                 return None
             return self._transport.location(response)
 
-    def uploading(self) -> asyncio.Semaphore:
+    def uploading(self) -> AbstractAsyncContextManager[None]:
         """Enter this with ``async with`` to have a place for one upload of a blob."""
         return self._transport.place(Lane.UPLOAD)
 
@@ -181,7 +181,8 @@ class Registry:
             accept=frozenset({200, 201, 202, 204}),
             headers={"Content-Type": "application/octet-stream"},
             body=body,
-            lane=None,
+            lane=Lane.UPLOAD,
+            holds=True,
         )
         async with self._transport.send(request):
             pass

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -28,6 +28,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
 _LOGINS = frozenset({"Authorization", "PRIVATE-TOKEN", "JOB-TOKEN"})
 """Headers with secrets; the latter two are GitLab's."""
+_SLOWER = frozenset({429, 503})
+"""What a registry answers that has too much to do (RFC 6585 §4, RFC 9110 §15.6.4)."""
 _LOG = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
@@ -38,7 +40,8 @@ class Request:
     """A request to a registry; ``target`` is a path below its root, or a URL it handed out.
 
     ``repository`` and ``scopes`` say which login and which rights it needs. ``accept`` are the
-    statuses that are answers; any other is an error. ``lane`` is None where the caller holds a place.
+    statuses that are answers; any other is an error. ``lane`` is the kind of work; the caller ``holds`` a
+    place for it, or one is taken while the request is under way.
     ``logs_in`` is off for what is no part of the distribution API: its login is in ``headers``.
     """
 
@@ -49,7 +52,8 @@ class Request:
     accept: frozenset[int] = frozenset({200})
     headers: Mapping[str, str] | None = None
     body: bytes | Body | None = None
-    lane: Lane | None = Lane.CONTROL
+    lane: Lane = Lane.CONTROL
+    holds: bool = False
     logs_in: bool = True
 
 
@@ -88,9 +92,9 @@ class Transport:
         """Return the login for a repository, for what does not take the registry's own kind of authorization."""
         return await self._authorizer.login(repository)
 
-    def place(self, lane: Lane) -> asyncio.Semaphore:
+    def place(self, lane: Lane) -> AbstractAsyncContextManager[None]:
         """Enter this with ``async with`` to take one of the registry's places for that kind of work."""
-        return self._limits.place(lane)
+        return self._limits.gate(lane).place()
 
     @asynccontextmanager
     async def send(self, request: Request) -> AsyncIterator[Response]:
@@ -100,7 +104,7 @@ class Transport:
         Raises Unauthorized, NotFound, RateLimited, Unreachable or another RegistryError.
         """
         url = await self._url(request)
-        async with self.place(request.lane) if request.lane else nullcontext():
+        async with nullcontext() if request.holds else self.place(request.lane):
             response = await self._attempts(request, partial(self._accepted, request, url))
             try:
                 yield response
@@ -121,7 +125,7 @@ class Transport:
             finally:
                 await response.release()
 
-        async with self.place(request.lane) if request.lane else nullcontext():
+        async with nullcontext() if request.holds else self.place(request.lane):
             return await self._attempts(request, whole)
 
     async def _url(self, request: Request) -> str:
@@ -130,18 +134,24 @@ class Transport:
 
     async def _attempts(self, request: Request, send: Callable[[], Awaitable[Answer]]) -> Answer:
         """Send a request as often as its errors allow."""
-        attempt = 0
+        gate, attempt = self._limits.gate(request.lane), 0
         while True:
             attempt += 1
+            generation = gate.generation
             try:
-                return await send()
+                answer = await send()
             except RegistryError as error:
+                if error.status in _SLOWER:
+                    gate.slow_down(generation)
                 asked = error.retry_after if isinstance(error, RateLimited) else None
                 once = isinstance(request.body, Body) or not error.retryable
                 wait = None if once else self._backoff.wait(attempt, asked)
                 if wait is None:
                     raise
                 _LOG.debug("%s; trying again in %.1f s", error.message, wait)
+            else:
+                gate.went_well()
+                return answer
             await asyncio.sleep(wait)
 
     async def _accepted(self, request: Request, url: str) -> Response:

@@ -12,11 +12,12 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
+from weakref import WeakSet
 
 import aiohttp
 from yarl import URL
@@ -31,6 +32,8 @@ JSON_LIMIT = 16 * 2**20
 HEADER_LIMIT = 32 * 2**10
 _KEEPALIVE = 30.0
 """Seconds that a connection may idle; shorter than what servers allow, so that few are found dead when used."""
+_TURNS = 4
+"""Of the event loop, after which it has let go of a socket that was shut down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +138,25 @@ class Wire:
         self._timeouts = timeouts or Timeouts()
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[str, tuple[object, ssl.SSLContext]] = {}
+        self._sockets: WeakSet[socket.socket] = WeakSet()
 
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
+        for one in self._sockets:
+            with suppress(OSError):  # it is closed already
+                one.shutdown(socket.SHUT_RDWR)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        """Make the socket of a connection. A closed one waits for its peer to take what was sent, and some do not."""
+        made = socket.socket(*address[:3])
+        made.setblocking(False)
+        self._sockets.add(made)
+        return made
 
     async def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None = None
@@ -194,7 +210,9 @@ class Wire:
     def _ready(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),  # Limits bounds them
+                connector=aiohttp.TCPConnector(  # Limits bounds them
+                    limit=0, keepalive_timeout=_KEEPALIVE, socket_factory=self._socket
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"dregsy/{__version__}"},
                 auto_decompress=False,

@@ -6,12 +6,14 @@ import threading
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 from aiohttp import web
 
+from dregsy.embedded.server import Transports, cut, record
+
 PATIENCE = 20.0
 """The longest, in seconds, that an application may take to begin or to end."""
-_CYCLES = 10
 
 
 class Served:
@@ -51,10 +53,10 @@ class Served:
             shutdown_timeout=0.1,
             handler_cancellation=True,
         )
-        transports: list[asyncio.Transport] = []
+        transports: Transports = WeakSet()
         try:
             await runner.setup()
-            _record(runner.server, transports)
+            transports = record(runner)
             await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls).start()
             self._bound.set_result("{}:{}".format(*runner.addresses[0][:2]))
             await self._ended.wait()
@@ -62,19 +64,4 @@ class Served:
             self._bound.set_exception(error)
         finally:
             await runner.cleanup()
-            for _ in range(_CYCLES):
-                while transports:
-                    transports.pop().abort()  # one whose client does not read, or came during the cleanup, stays open
-                await asyncio.sleep(0)  # transports close in the loop's next turns, not at once
-
-
-def _record(server: web.Server | None, transports: list[asyncio.Transport]) -> None:
-    """Note every connection that ``server`` takes, up to its very end."""
-    assert server is not None
-    made = server.connection_made
-
-    def noting(handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        transports.append(transport)
-        made(handler, transport)
-
-    server.connection_made = noting  # type: ignore[method-assign]  # the library has no hook for this
+            await cut(transports)

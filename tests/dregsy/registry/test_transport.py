@@ -586,7 +586,7 @@ async def test_a_cancelled_request_leaves_nothing(registry_a: DockerRegistry, cl
         gate.open()
 
         assert (held(clients), tasks()) == (0, [])
-        assert not registry._transport.place(Lane.CONTROL).locked()
+        assert registry._transport._limits.gate(Lane.CONTROL)._busy == 0
 
 
 async def test_a_cancelled_renewal_leaves_nothing(registry_a: DockerRegistry, tmp_path: Path) -> None:

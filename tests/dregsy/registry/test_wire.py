@@ -4,8 +4,10 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 from aiohttp.client_exceptions import UnixClientConnectorError
 from aiohttp.client_reqrep import ConnectionKey, RequestInfo
@@ -171,6 +173,33 @@ async def test_an_upload_that_nobody_takes() -> None:
             await wire.exchange("PUT", f"http://{server.host}/", {}, Body(10**9, endless))
         assert ended.is_set()
     await wire.close()
+
+
+async def test_a_closed_wire_has_let_go_of_an_upload_that_nobody_takes() -> None:
+    """What was sent and not taken keeps no connection open once all are closed."""
+
+    async def deaf(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await head(reader)
+        await asyncio.Event().wait()
+
+    async def much() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield bytes(2**20)
+
+    async with RawServer(deaf) as server:
+        wire = Wire(Endpoint(server.host), {}, BRIEF)
+        with pytest.raises(Unreachable):
+            await wire.exchange("PUT", f"http://{server.host}/", {}, Body(64 * 2**20, much))
+        await wire.close()
+
+        assert [
+            one for one in connections() if one.raddr and one.raddr.port == int(server.host.rpartition(":")[2])
+        ] == []
+
+
+def connections() -> list[Any]:
+    """The open sockets of this process."""
+    return psutil.Process().net_connections("tcp4")
 
 
 async def test_an_upload_that_nobody_confirms() -> None:
