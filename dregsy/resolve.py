@@ -50,6 +50,7 @@ class Resolver:
         This begins a run; ``finish`` ends it.
         """
         self._inventories.start()
+        self._selector.start()
         self._claims.begin(_key(task))
         existing = Existing(self._registries)
         for rule in task.rules:
