@@ -15,6 +15,7 @@ from dregsy.model.report import Failure, Outcome, Reason, Status, Warned
 from dregsy.model.subset import subset
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagSet
+from dregsy.resolve import Found
 from tests.testbed.copying import Workshop, rule, task
 from tests.testbed.proxy import Fault, RecordingProxy
 from tests.testbed.vendors.harbor import Harbor
@@ -34,7 +35,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Workshop]:
         yield workshop
 
 
-async def found(shop: Workshop, of: Task) -> list[Copy | Outcome | Warned]:
+async def found(shop: Workshop, of: Task) -> list[Found]:
     """List what a task means."""
     return [one async for one in shop.resolver.copies(of)]
 
@@ -364,7 +365,7 @@ async def test_a_list_that_is_cut(shop: Workshop, embedded_pair: Pair) -> None:
     assert [type(one) for one in whole] == [Copy, Copy, Copy]
 
 
-def failures(items: list[Copy | Outcome | Warned]) -> list[tuple[str, str]]:
+def failures(items: list[Found]) -> list[tuple[str, str]]:
     """What failed and why, with the hint."""
     return [(str(one.target or one.copy.source), str(one.failure)) for one in items if isinstance(one, Outcome)]
 

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dregsy.embedded import images
 from dregsy.embedded.server import EmbeddedRegistry
@@ -234,3 +236,51 @@ async def test_a_tag_that_cannot_be_confirmed(shop: Workshop, harbor: Harbor) ->
 
     assert found.picks == ()
     assert [(str(pick), error.kind) for pick, error in found.failures.items()] == [("1.3", "unauthorized")]
+
+
+# The naive twin of all filters together, on the same registry.
+
+
+def naive(tags: list[str], exclude: list[str], older: int | None, newer: int | None, counts: list[str]) -> list[str]:
+    """Take one filter after the other; ``counts`` are latest and newest with their numbers."""
+    left = sorted({tag for tag in (tags or PUSHED) if tag not in exclude})
+    left = [tag for tag in left if older is None or PUSHED[tag] > older]
+    left = [tag for tag in left if newer is None or PUSHED[tag] < newer]
+    for text in counts:
+        left = left[-int(text.split()[1]) :]  # here versions, names and dates have one order
+    return left
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    tags=st.lists(st.sampled_from(list(PUSHED)), max_size=3),
+    exclude=st.lists(st.sampled_from(list(PUSHED)), max_size=2),
+    older=st.none() | st.sampled_from([0, 5, 30, 75, 100]),
+    newer=st.none() | st.sampled_from([0, 5, 30, 75, 100]),
+    latest=st.none() | st.integers(1, 3),
+    newest=st.none() | st.integers(1, 3),
+)
+async def test_all_filters_agree_with_a_naive_reading(
+    shop: Workshop,
+    harbor: Harbor,
+    tags: list[str],
+    exclude: list[str],
+    older: int | None,
+    newer: int | None,
+    latest: int | None,
+    newest: int | None,
+) -> None:
+    """Excluded first, then too new and too old, then what the counts allow."""
+    counts = [f"{word} {count}" for word, count in (("latest", latest), ("newest", newest)) if count]
+    ages = Ages(*(None if days is None else days * DAY for days in (newer, older)))
+
+    found = await select_of(
+        shop,
+        harbor,
+        *tags,
+        *(f"keep: {text}" for text in counts),
+        ages=ages,
+        exclude=TagSet.parse(exclude, key="exclude"),
+    )
+
+    assert naive(tags, exclude, older, newer, counts) == [str(pick) for pick in found.picks]
