@@ -8,11 +8,11 @@ from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from dregsy.errors import DregsyError
+from dregsy.errors import CredentialsError, DregsyError
 from dregsy.model.ages import Listed
 from dregsy.model.endpoint import Endpoint
 from dregsy.registry.client import Registry
-from dregsy.registry.vendors.api import is_final
+from dregsy.registry.vendors.api import NotOffered, is_final
 from dregsy.registry.vendors.dockerhub import DockerHub
 from dregsy.registry.vendors.recognise import Recognise, recogniser
 
@@ -31,10 +31,12 @@ class Pushes:
     def __init__(self, recognise: Recognise | None = None) -> None:
         self._recognise = recognise or recogniser(DockerHub())
         self._known: dict[tuple[Endpoint, str], _List] = {}
+        self._without: set[Endpoint] = set()
 
     def start(self) -> None:
         """Begin a run: what was read before is old."""
         self._known.clear()
+        self._without.clear()
 
     async def of(self, registry: Registry, repository: str, tags: AbstractSet[str]) -> Mapping[str, Listed]:
         """Return what a list says of ``tags``, and maybe of others; nothing where a registry has no such list.
@@ -51,6 +53,8 @@ class Pushes:
     async def _read(self, registry: Registry, repository: str, tags: AbstractSet[str]) -> _List:
         """Read a list until all that is wanted was found."""
         found: dict[str, Listed] = {}
+        if registry.endpoint in self._without:
+            return _List({}, is_whole=True)
         try:
             vendor = self._recognise(registry.endpoint.host, await registry.vendor.challenge())
             if vendor is None or vendor.tags is None:
@@ -63,5 +67,7 @@ class Pushes:
         except DregsyError as error:
             if not is_final(error):
                 raise
+            if isinstance(error, NotOffered | CredentialsError):
+                self._without.add(registry.endpoint)
             return _List({}, is_whole=True)
         return _List(found, is_whole=True)

@@ -7,11 +7,11 @@ import pytest
 from aiohttp import web
 
 from dregsy.embedded.server import EmbeddedRegistry
-from dregsy.errors import DregsyError
+from dregsy.errors import CredentialsError, DregsyError
 from dregsy.model.endpoint import Endpoint
 from dregsy.registry.pool import Registries
 from dregsy.registry.pushes import Pushes
-from dregsy.registry.vendors.api import Vendor
+from dregsy.registry.vendors.api import Tags, Vendor, VendorApi
 from dregsy.registry.vendors.recognise import ACR, GOOGLE
 from tests.testbed.vendors.acr import Azure
 from tests.testbed.vendors.dockerhub import Hub
@@ -69,6 +69,25 @@ async def test_no_list(clients: Registries) -> None:
         old.has_database = False
         for endpoint in (Endpoint(plain.host), robots.endpoint(login=("robot", "x")), old.endpoint()):
             assert await Pushes().of(clients.at(endpoint), "team/app", {"v1"}) == {}
+
+
+async def test_no_login_for_the_list(clients: Registries) -> None:
+    """Where the registry's maker has nothing for this login, it is asked once in a run, not for each repository."""
+    asked: list[str] = []
+
+    def tags(api: VendorApi, repository: str) -> Tags:
+        asked.append(repository)
+        raise CredentialsError("no login", host=api.host)
+
+    pushes = Pushes(lambda *_: Vendor("x", tags))
+    async with EmbeddedRegistry() as plain:
+        registry = clients.at(Endpoint(plain.host))
+        for repository in ("a", "b"):
+            assert await pushes.of(registry, repository, {"v1"}) == {}
+        pushes.start()
+        await pushes.of(registry, "c", {"v1"})
+
+    assert asked == ["a", "c"]
 
 
 class Busy(Harbor):
