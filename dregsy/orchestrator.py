@@ -24,9 +24,10 @@ from dregsy.model.report import (
     Status,
     TaskFinished,
     TaskStarted,
+    Unlisted,
     Warned,
 )
-from dregsy.resolve import Resolver
+from dregsy.resolve import Found, Resolver
 
 _LOOKERS_PER_COPY = 4
 
@@ -84,7 +85,9 @@ class Orchestrator:
                     found(one)
         self._resolver.finish()
 
-    async def _checked(self, task: Task, item: Copy | Outcome | Warned) -> list[Decision | Outcome | Warned]:
+    async def _checked(self, task: Task, item: Found) -> list[Decision | Outcome | Warned]:
+        if isinstance(item, Unlisted):
+            return [item.outcome]
         if not isinstance(item, Copy):
             return [item]
         decision = await contained(_within(self._plan.timeout, self._resolver.decide(task, item), item), item)
@@ -134,6 +137,7 @@ class _Run:
         self._turn = asyncio.Lock()
         self._is_through = False
         self._again: deque[_Item] = deque()
+        self._unlisted: deque[Unlisted] = deque()
         self.outcomes: list[Outcome] = []
         self.warnings: list[str] = []
         self.interrupted = False
@@ -141,23 +145,41 @@ class _Run:
     async def everything(self) -> None:
         """Work through all images, then again through those that failed but may succeed."""
         again: deque[_Item] = deque()
+        unlisted: deque[Unlisted] = deque()
         try:
-            await self._through(self._look())
-            while self._again and not self._stop.is_set():
+            await self._through(self._look(self._resolver.copies(self._task)))
+            while (self._again or self._unlisted) and not self._stop.is_set():
                 self._rounds_left -= 1
                 again, self._again = self._again, deque()
-                await self._through(_each(again))
+                unlisted, self._unlisted = self._unlisted, deque()
+                await self._through(self._look_again(again, unlisted))
         finally:
             for item in (*again, *self._again):
                 self._finish(item.given_up())
+            self._finish(part.outcome for part in (*unlisted, *self._unlisted))
 
-    async def _look(self) -> _Items:
-        """Give all images that the task means; note what could not be found out."""
-        async with aclosing(self._resolver.copies(self._task)) as found:
+    async def _look_again(self, items: deque[_Item], unlisted: deque[Unlisted]) -> _Items:
+        """Give what is left over from the round before, and take it away; first what was found then."""
+        while items:
+            yield items.popleft()
+        while unlisted:
+            async with aclosing(self._look(self._resolver.again(self._task, unlisted[0]))) as found:
+                async for item in found:
+                    yield item
+            unlisted.popleft()
+
+    async def _look(self, items: AsyncGenerator[Found, None]) -> _Items:
+        """Give all images among ``items``; note what could not be found out."""
+        async with aclosing(items) as found:
             async for one in found:
                 if isinstance(one, Copy):
                     self._emit(CopyFound(one))
                     yield _Item(one)
+                elif isinstance(one, Unlisted) and self._rounds_left:
+                    self._unlisted.append(one)
+                    self._emit(CopyRetried(one.outcome))
+                elif isinstance(one, Unlisted):
+                    self._finish([one.outcome])
                 elif isinstance(one, Outcome):
                     self._finish([one])
                 else:
@@ -257,8 +279,3 @@ async def _within(seconds: float, looking: Awaitable[Decision], copy: Copy) -> D
             retryable=True,
             hint="check that the registries answer",
         ) from None
-
-
-async def _each(items: deque[_Item]) -> _Items:
-    while items:
-        yield items.popleft()

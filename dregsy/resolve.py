@@ -13,7 +13,7 @@ from dregsy.model.manifest import Manifest
 from dregsy.model.plan import Copy, Rule, Task
 from dregsy.model.platform import Platform, choose
 from dregsy.model.ref import Ref
-from dregsy.model.report import Decision, Failure, Outcome, Reason, Status, Warned
+from dregsy.model.report import Decision, Failure, Outcome, Reason, Status, Unlisted, Warned
 from dregsy.model.subset import offers, subset
 from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
@@ -23,6 +23,9 @@ from dregsy.registry.inventory import Inventories
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.selection import Selector
+
+Found = Copy | Outcome | Unlisted | Warned
+"""What is found when a task is looked at."""
 
 
 class Resolver:
@@ -41,31 +44,47 @@ class Resolver:
         self._selector = Selector(registries, now)
         self._claims = Claims()
 
-    async def copies(self, task: Task) -> AsyncGenerator[Copy | Outcome | Warned, None]:
+    async def copies(self, task: Task) -> AsyncGenerator[Found, None]:
         """Give every image that the task's rules mean now, in the order of the rules.
 
-        What cannot be found out is given as a failed Outcome, and does not stop the rest; what is left
-        alone because the target has it (``skip-existing``) as one that is current. Of two rules that would
-        write different images to one tag the first has it, and the other one's image is a failed Outcome.
+        What cannot be found out is given as a failed Outcome, and does not stop the rest; as Unlisted where
+        ``again`` may fare better. What is left alone because the target has it (``skip-existing``) is given
+        as one that is current. Of two rules that would write different images to one tag the first has it,
+        and the other one's image is a failed Outcome.
         This begins a run; ``finish`` ends it.
         """
         self._inventories.start()
+        self._selector.start()
         self._claims.begin(_key(task))
         existing = Existing(self._registries)
         for rule in task.rules:
-            try:
-                repositories, listed = await self._repositories(task, rule)
-            except DregsyError as error:
-                yield _failed(task, rule, Ref(task.source.host, task.source.prefix or "*"), error)
-                continue
-            if listed == task.listing.limit:
-                text = f"the list of {task.source.host}'s repositories is cut after {listed}: more may match"
-                yield Warned(task.name, f"{rule.where}: {text} — raise 'lister.maxItems'")
-            if not repositories:
-                yield Warned(task.name, f"{rule.where}: 'from' matches no repository of {task.source.host}")
-            for repository in repositories:
-                async for item in self._of_repository(task, rule, repository, existing):
-                    yield item
+            async for item in self._of_rule(task, rule, existing):
+                yield item
+
+    async def again(self, task: Task, part: Unlisted) -> AsyncGenerator[Found, None]:
+        """Give what ``copies`` could not list, in the same run."""
+        existing = Existing(self._registries)
+        if part.repository is None:
+            items = self._of_rule(task, part.rule, existing)
+        else:
+            items = self._of_repository(task, part.rule, part.repository, existing)
+        async for item in items:
+            yield item
+
+    async def _of_rule(self, task: Task, rule: Rule, existing: Existing) -> AsyncGenerator[Found, None]:
+        try:
+            repositories, listed = await self._repositories(task, rule)
+        except DregsyError as error:
+            yield _unlisted(_failed(task, rule, Ref(task.source.host, task.source.prefix or "*"), error), rule)
+            return
+        if listed == task.listing.limit:
+            text = f"the list of {task.source.host}'s repositories is cut after {listed}: more may match"
+            yield Warned(task.name, f"{rule.where}: {text} — raise 'lister.maxItems'")
+        if not repositories:
+            yield Warned(task.name, f"{rule.where}: 'from' matches no repository of {task.source.host}")
+        for repository in repositories:
+            async for item in self._of_repository(task, rule, repository, existing):
+                yield item
 
     async def _repositories(self, task: Task, rule: Rule) -> tuple[tuple[str, ...], int]:
         """The repositories that a rule means, and how many were listed to find them."""
@@ -76,7 +95,7 @@ class Resolver:
 
     async def _of_repository(
         self, task: Task, rule: Rule, name: str, existing: Existing
-    ) -> AsyncGenerator[Copy | Outcome | Warned, None]:
+    ) -> AsyncGenerator[Found, None]:
         try:
             source, targets = _names(task, rule, name)
         except ImageError as error:
@@ -85,7 +104,7 @@ class Resolver:
         try:
             selected = await self._selector.select(task.source, rule, source)
         except DregsyError as error:
-            yield _failed(task, rule, source, error)
+            yield _unlisted(_failed(task, rule, source, error), rule, name)
             return
         for warning in selected.warnings:
             yield Warned(task.name, warning)
@@ -302,6 +321,11 @@ def _names(task: Task, rule: Rule, name: str) -> tuple[Ref, tuple[Ref, ...]]:
 def _failed(task: Task, rule: Rule, source: Ref, error: DregsyError) -> Outcome:
     copy = Copy(task.name, source, (), (), rule.platforms, rule.where, rule.subset)
     return Outcome(copy, None, Status.FAILED, failure=Failure.of(error))
+
+
+def _unlisted(outcome: Outcome, rule: Rule, repository: str | None = None) -> Outcome | Unlisted:
+    is_passing = outcome.failure is not None and outcome.failure.retryable
+    return Unlisted(outcome, rule, repository) if is_passing else outcome
 
 
 def _child(index: Manifest, copy: Copy) -> Digest:

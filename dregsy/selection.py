@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from dregsy.errors import DregsyError
-from dregsy.model.ages import newest
+from dregsy.model.ages import Listed, newest
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Rule
@@ -16,6 +16,7 @@ from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
 from dregsy.registry.dates import Dates
 from dregsy.registry.pool import Registries
+from dregsy.registry.pushes import Pushes
 
 _AT_ONCE = 64
 """How many tags are asked for their dates at the same time; the registry's own limits are lower."""
@@ -38,12 +39,19 @@ class Selected:
 
 
 class Selector:
-    """Asks registries which tags they have and, where a rule asks for it, when their images were made."""
+    """Asks registries which tags they have and, where a rule asks for it, how old what they point at is."""
 
-    def __init__(self, registries: Registries, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, registries: Registries, now: Callable[[], float] = time.time, pushes: Pushes | None = None
+    ) -> None:
         self._registries = registries
         self._now = now
         self._dates = Dates()
+        self._pushes = pushes or Pushes()
+
+    def start(self) -> None:
+        """Begin a run: what tags pointed at before is old."""
+        self._pushes.start()
 
     async def select(self, endpoint: Endpoint, rule: Rule, source: Ref) -> Selected:
         """Return the tags of the repository ``source`` that ``rule`` means.
@@ -55,36 +63,34 @@ class Selector:
         listed = await registry.tags(source.repository) if rule.tags.needs_listing else []
         candidates = rule.tags.candidates(listed)
         left = [pick for pick in candidates if pick.tag is None or pick.tag not in rule.exclude]
-        dating = _Dating(registry, source, self._dates)
-        if rule.ages:
-            left = await self._of_age(dating, rule, left)
-        picks = rule.tags.latest(left)
-        if rule.tags.newest:
-            picks = await _newest(dating, rule, picks)
+        dating = _Dating(registry, source, self._dates, datetime.fromtimestamp(self._now(), UTC))
+        if rule.ages or rule.tags.newest:
+            wanted = {pick.tag for pick in left if pick.tag is not None and pick.digest is None}
+            dating.listed = await self._pushes.of(registry, source.repository, wanted) if wanted else {}
         found = dating.found
-        found.picks = picks
-        if not picks and not found.failures:
+        found.picks = await _chosen(dating, rule, left)
+        while not await dating.confirmed(found.picks):
+            found.picks = await _chosen(dating, rule, left)
+        if not found.picks and not found.failures:
             found.warnings.append(f"{rule.where}: {_why_nothing(source, len(listed), len(candidates))}")
+        found.warnings[:0] = dating.warnings(rule)
         return found
 
-    async def _of_age(self, dating: "_Dating", rule: Rule, picks: Sequence[Pick]) -> list[Pick]:
+
+async def _chosen(dating: "_Dating", rule: Rule, picks: Sequence[Pick]) -> tuple[Pick, ...]:
+    """Choose by ages, versions and dates, as far as these are known."""
+    if rule.ages:
         dates = await dating.of(picks)
-        undated = [str(pick) for pick, date in dates.items() if date is None]
-        if undated:
-            more = f" and {len(undated) - _NAMED} more" if len(undated) > _NAMED else ""
-            names = ", ".join(undated[:_NAMED]) + more
-            dating.found.warnings.append(
-                f"{rule.where}: not copied, since no date of theirs is known: {names} of {dating.source}"
-            )
-        now = datetime.fromtimestamp(self._now(), UTC)
-        return [
+        picks = [
             pick
             for pick in picks
-            if pick not in dating.found.failures and (pick not in dates or rule.ages.fits(dates[pick], now))
+            if pick not in dating.found.failures and (pick not in dates or rule.ages.fits(dates[pick], dating.now))
         ]
+    picks = rule.tags.latest(picks)
+    return await _newest(dating, rule, picks) if rule.tags.newest else picks
 
 
-async def _newest(dating: "_Dating", rule: Rule, picks: Sequence[Pick]) -> tuple[Pick, ...]:
+async def _newest(dating: "_Dating", rule: Rule, picks: tuple[Pick, ...]) -> tuple[Pick, ...]:
     dates = {str(pick): date for pick, date in (await dating.of(picks)).items()}
     kept = newest(dates, rule.tags.newest)
     return tuple(
@@ -93,32 +99,75 @@ async def _newest(dating: "_Dating", rule: Rule, picks: Sequence[Pick]) -> tuple
 
 
 class _Dating:
-    """Finds the dates of a repository's tags; notes in ``found`` what they point at, and what went wrong."""
+    """Finds the dates of a repository's tags; notes in ``found`` what they point at, and what went wrong.
 
-    def __init__(self, registry: Registry, source: Ref, dates: Dates) -> None:
-        self.source = source
+    ``listed`` is what the registry's maker tells of them, if anything; else the images' configs count.
+    """
+
+    def __init__(self, registry: Registry, source: Ref, dates: Dates, now: datetime) -> None:
+        self.now = now
+        self.listed: Mapping[str, Listed] = {}
         self.found = Selected()
+        self._source = source
         self._registry = registry
         self._dates = dates
         self._known: dict[Pick, datetime | None] = {}
+        self._unconfirmed: dict[Pick, str] = {}
+        self._moved: set[Pick] = set()
 
     async def of(self, picks: Sequence[Pick]) -> Mapping[Pick, datetime | None]:
         """Return the dates of ``picks``; not those of digests, of missing tags, and of tags that failed."""
         unknown = [pick for pick in picks if pick.digest is None and pick not in self._known]
-        for start in range(0, len(unknown), _AT_ONCE):
-            async with asyncio.TaskGroup() as group:
-                for pick in unknown[start : start + _AT_ONCE]:
-                    group.create_task(self._date(pick))
+        for pick in unknown:
+            listed = self.listed.get(pick.tag or "")
+            if listed is not None and listed.since is not None:
+                self._known[pick] = listed.since
+                self._unconfirmed[pick] = listed.digest
+        await self._ask(pick for pick in unknown if pick not in self._known)
         return {pick: self._known[pick] for pick in picks if pick in self._known}
 
-    async def _date(self, pick: Pick) -> None:
+    async def confirmed(self, picks: Sequence[Pick]) -> bool:
+        """Ask the registry itself what those tags point at whose dates were listed; False changes what is to be chosen.
+
+        What points elsewhere was put there after the list was made: that is now, as far as ages count.
+        """
+        before = len(self._moved) + len(self.found.failures)
+        await self._ask(pick for pick in picks if pick in self._unconfirmed)
+        return before == len(self._moved) + len(self.found.failures)
+
+    def warnings(self, rule: Rule) -> Iterable[str]:
+        """Tell what was judged otherwise than its user may think."""
+        undated = [pick for pick, date in self._known.items() if date is None] if rule.ages else []
+        for picks, what in (
+            (undated, "not copied, since no date of theirs is known"),
+            (self._moved, "counted as new, since the registry's own list does not know yet what they point at"),
+        ):
+            names = sorted(map(str, picks))
+            if names:
+                more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+                yield f"{rule.where}: {what}: {', '.join(names[:_NAMED])}{more} of {self._source}"
+
+    async def _ask(self, picks: Iterable[Pick]) -> None:
+        waiting = list(picks)
+        for start in range(0, len(waiting), _AT_ONCE):
+            async with asyncio.TaskGroup() as group:
+                for pick in waiting[start : start + _AT_ONCE]:
+                    group.create_task(self._head(pick))
+
+    async def _head(self, pick: Pick) -> None:
+        """Find out what a tag points at, and with that its date, or whether the one that was listed is right."""
         assert pick.tag is not None
-        repository = self.source.repository
+        repository, listed = self._source.repository, self._unconfirmed.pop(pick, None)
         try:
             head = await self._registry.head_manifest(repository, pick.tag)
-            if head is not None:  # what is not there is told when it is to be copied
+            if head is None:  # what is not there is told when it is to be copied
+                return
+            if listed is None and (not self.listed or pick.tag in self.listed):
                 self._known[pick] = await self._dates.of(self._registry, repository, head.digest)
-                self.found.digests[pick] = head.digest
+            elif listed is None or listed not in {"", str(head.digest)}:
+                self._known[pick] = self.now
+                self._moved.add(pick)
+            self.found.digests[pick] = head.digest
         except DregsyError as error:
             self.found.failures[pick] = error
 

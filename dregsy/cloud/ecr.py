@@ -11,6 +11,7 @@ from typing import Any
 
 from dregsy.errors import CredentialsError, DregsyError, NotFound, RateLimited, RegistryError, Unauthorized, Unreachable
 from dregsy.model import pattern
+from dregsy.model.ages import Listed
 
 PUBLIC_HOSTS = frozenset({"public.ecr.aws", "ecr-public.aws.com"})
 
@@ -58,12 +59,13 @@ async def repositories(ecr: EcrHost) -> AsyncGenerator[list[str], None]:
         yield [str(one["repositoryUri"]).partition("/")[2] for one in page.get("repositories", ())]
 
 
-async def tags(ecr: EcrHost, repository: str) -> AsyncGenerator[dict[str, str], None]:
-    """Give the tags of a repository of a private registry with their digests, page by page; raises as above."""
+async def tags(ecr: EcrHost, repository: str) -> AsyncGenerator[dict[str, Listed], None]:
+    """Give the tags of a repository of a private registry, page by page; raises as above."""
     query = {"repositoryName": repository, "filter": {"tagStatus": "TAGGED"}}
     async for page in _pages(ecr, "describe_images", query):
         images = page.get("imageDetails", ())
-        yield {str(tag): str(one["imageDigest"]) for one in images for tag in one.get("imageTags", ())}
+        said = [(one, Listed(str(one["imageDigest"]), one.get("imagePushedAt"))) for one in images]
+        yield {str(tag): listed for one, listed in said for tag in one.get("imageTags", ())}
 
 
 async def _pages(ecr: EcrHost, operation: str, query: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:

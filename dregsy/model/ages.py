@@ -5,6 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+_FIRST = datetime(2013, 1, 1, tzinfo=UTC)
+"""No image is older than docker: builders that want the same bytes each time write 1970 or 1980."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a registry's own list says of a tag: its digest, and since when it points at that; either may lack."""
+
+    digest: str = ""
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,26 @@ def newest(dated: Mapping[str, datetime | None], count: int) -> set[str]:
     What has no date counts as the oldest; of equal dates the greater tag is the newer one.
     """
     return set(sorted(dated, key=lambda tag: (dated[tag] or _BEFORE_ALL, tag))[-count:])
+
+
+def read_date(text: object) -> datetime | None:
+    """Read a date as configs and registries write it (RFC 3339); None for one that is none, or no real one."""
+    try:
+        return _real(datetime.fromisoformat(text)) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def read_seconds(text: object) -> datetime | None:
+    """Read the seconds since 1970 of a date, from a number or its digits; None where that is no real date."""
+    try:
+        return _real(datetime.fromtimestamp(float(text), UTC)) if isinstance(text, str | int | float) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _real(date: datetime) -> datetime | None:
+    return date if date.tzinfo is not None and date >= _FIRST else None
 
 
 def _ago(now: datetime, seconds: float) -> datetime:

@@ -8,7 +8,7 @@ from typing import Self
 
 from dregsy.errors import DregsyError, Problem
 from dregsy.model.digest import Digest
-from dregsy.model.plan import Copy, Task
+from dregsy.model.plan import Copy, Rule, Task
 from dregsy.model.ref import Ref
 
 
@@ -89,6 +89,18 @@ class Outcome:
     moved: Moved | None = None
     reason: Reason | None = None
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """Images that could not be listed, though another attempt may succeed: those of a rule, or of a repository of it.
+
+    ``outcome`` is what is to be reported unless it does.
+    """
+
+    outcome: Outcome
+    rule: Rule
+    repository: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import OrderedDict
-from datetime import UTC, datetime
+from datetime import datetime
 from weakref import WeakValueDictionary
 
+from dregsy.model.ages import read_date
 from dregsy.model.digest import Digest
 from dregsy.model.manifest import Manifest
 from dregsy.registry.client import Registry
@@ -12,8 +13,6 @@ from dregsy.registry.imageconfig import read_config
 
 _MOST = 20_000
 """How many dates are remembered; the longest unused go first."""
-_FIRST = datetime(2013, 1, 1, tzinfo=UTC)
-"""No image is older than docker: builders that want the same bytes each time write 1970 or 1980."""
 _DEPTH_LIMIT = 8
 
 
@@ -50,17 +49,8 @@ async def created(registry: Registry, repository: str, digest: Digest) -> dateti
         if child is None:
             return None
         manifest = await registry.get_manifest(repository, str(child))
-    return _date((await read_config(registry, repository, manifest)).get("created"))
+    return read_date((await read_config(registry, repository, manifest)).get("created"))
 
 
 def _first_image(index: Manifest) -> Digest | None:
     return next((child.digest for child in index.children if not child.is_attestation), None)
-
-
-def _date(text: object) -> datetime | None:
-    """Read a date as configs have it (RFC 3339); None for one that is none, or no real one."""
-    try:
-        date = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return date if date is not None and date.tzinfo is not None and date >= _FIRST else None

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from dregsy.errors import ImageError
-from dregsy.model.manifest import DOCKER_MANIFEST, OCI_MANIFEST, Manifest
+from dregsy.model.manifest import DOCKER_MANIFEST, OCI_MANIFEST, SCHEMA1_TYPES, Manifest
 from dregsy.registry.client import Registry
 
 CONFIG_LIMIT = 8 * 2**20
@@ -14,8 +14,11 @@ CONFIG_LIMIT = 8 * 2**20
 async def read_config(registry: Registry, repository: str, manifest: Manifest) -> dict[str, Any]:
     """Return the config of an image; empty where it has none that says anything, as that of an artifact.
 
+    That of a schema 1 image is what its first layer in the manifest says, which is the last one made.
     Raises ImageError for one of more than 8 MiB, and what reading a blob raises.
     """
+    if manifest.media_type in SCHEMA1_TYPES:
+        return _newest_layer(_object(manifest.raw))
     config = manifest.config
     if config is None or manifest.media_type not in {OCI_MANIFEST, DOCKER_MANIFEST}:
         return {}
@@ -24,8 +27,20 @@ async def read_config(registry: Registry, repository: str, manifest: Manifest) -
         raise ImageError(f"the config of {name} has more than {CONFIG_LIMIT} bytes")
     async with registry.read_blob(repository, config) as stream:
         raw = b"".join([chunk async for chunk in stream.chunks])
+    return _object(raw)
+
+
+def _newest_layer(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Read ``history[0].v1Compatibility`` (Docker image manifest v2, schema 1)."""
+    match manifest:
+        case {"history": [{"v1Compatibility": str(text)}, *_]}:
+            return _object(text)
+    return {}
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
     try:
-        document = json.loads(raw)
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

@@ -117,7 +117,7 @@ class Inventories:
                 patience -= 1
                 for tag in wanted.intersection(page):
                     with suppress(ValueError):  # no digest of a kind that we know
-                        found[tag] = Digest.parse(page[tag])
+                        found[tag] = Digest.parse(page[tag].digest)
                 if not patience or len(found) == len(wanted):
                     break
         return found

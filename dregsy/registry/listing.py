@@ -10,12 +10,9 @@ from dregsy.model.plan import Listing
 from dregsy.registry.challenge import CATALOG
 from dregsy.registry.client import Registry
 from dregsy.registry.pool import Registries
-from dregsy.registry.vendors.api import Names, NotOffered, Vendor
+from dregsy.registry.vendors.api import Names, NotOffered, Vendor, is_final
 from dregsy.registry.vendors.dockerhub import DockerHub
 from dregsy.registry.vendors.recognise import Recognise, recogniser
-
-_CERTAIN = frozenset({0, 400, 401, 403, 404, 405, 501})
-"""Answers after which the maker's API is not tried again, but the catalog; 0 is for those that we give ourselves."""
 
 
 class Listings:
@@ -66,7 +63,7 @@ async def _best(vendor: Vendor, registry: Registry, endpoint: Endpoint, limit: i
     try:
         return await _taken(vendor.repositories(registry.vendor, endpoint.prefix), endpoint, limit)
     except DregsyError as error:
-        if getattr(error, "status", 0) not in _CERTAIN or getattr(error, "retryable", False):
+        if not is_final(error):
             raise
         refused = error
     if isinstance(refused, Unauthorized):

@@ -332,6 +332,55 @@ async def test_copies_begin_while_listing(shop: Workshop, embedded_pair: Pair) -
     assert running.result().counts == {Status.COPIED: 1, Status.FAILED: 1}
 
 
+@pytest.mark.parametrize(("source", "path"), [("app", "/app/tags/list"), ("regex:a.*", "_catalog")])
+@pytest.mark.parametrize("failures", [2, 4, 6])
+async def test_listings_are_tried_again(
+    shop: Workshop, embedded_pair: Pair, source: str, path: str, failures: int
+) -> None:
+    """What could not be listed is listed again after all else, for as many rounds as copies get; then it has failed."""
+    a, b = embedded_pair
+    await seeded(a, "v1")
+    await images.seed(a, "other", images.image("x"), "v1")
+    with RecordingProxy(a.host, Fault(path=path, status=503, times=failures)) as proxy:
+        report = await shop.run(task(proxy.host, (b.host,), rule(source), rule("other")), retries=2)
+
+    ended = [one.outcome.status for one in shop.events if isinstance(one, CopyFinished)]
+    again = [one.outcome for one in shop.events if isinstance(one, CopyRetried)]
+    assert [Status.COPIED, Status.FAILED if failures == 6 else Status.COPIED] == ended
+    assert [one.status for one in report.outcomes] == ended
+    assert [None] * min(failures // 2, 2) == [one.target for one in again]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_listing_that_failed_is_reported_when_stopped(shop: Workshop, embedded_pair: Pair, times: int) -> None:
+    """A run that is stopped before it could look again, or while it does, reports what could not be listed."""
+    a, b = embedded_pair
+    await seeded(a, "v1")
+
+    def stop(event: Event) -> None:
+        if isinstance(event, CopyRetried) and sum(isinstance(one, CopyRetried) for one in shop.events) == times - 1:
+            shop.stop.set()
+        shop.events.append(event)
+
+    with RecordingProxy(a.host, Fault(path="tags/list", status=503, times=-1)) as proxy:
+        orchestrator = shop.orchestrator(retries=2)
+        orchestrator._emit = stop
+        report = await orchestrator.run(task(proxy.host, (b.host,), rule("app")))
+
+    assert [one.status for one in report.outcomes] == [Status.FAILED]
+
+
+async def test_a_check_looks_once(shop: Workshop, embedded_pair: Pair) -> None:
+    """A check has no rounds: what cannot be listed is told as it is."""
+    a, b = embedded_pair
+    items: list[Decision | Outcome | Warned] = []
+    with RecordingProxy(a.host, Fault(path="tags/list", status=503, times=-1)) as proxy:
+        await shop.orchestrator(retries=2).check(task(proxy.host, (b.host,), rule("app")), items.append)
+
+    assert [one.status for one in items if isinstance(one, Outcome)] == [Status.FAILED]
+    assert proxy.count("GET", "tags/list") == 2
+
+
 async def test_check(shop: Workshop, embedded_pair: Pair) -> None:
     """A check says for each image what a run would do, and why; it writes nothing and is stopped by nothing."""
     a, b = embedded_pair

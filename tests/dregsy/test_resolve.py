@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from dregsy.model.report import Failure, Outcome, Reason, Status, Warned
 from dregsy.model.subset import subset
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagSet
+from dregsy.resolve import Found
 from tests.testbed.copying import Workshop, rule, task
 from tests.testbed.proxy import Fault, RecordingProxy
 from tests.testbed.vendors.harbor import Harbor
@@ -34,7 +36,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Workshop]:
         yield workshop
 
 
-async def found(shop: Workshop, of: Task) -> list[Copy | Outcome | Warned]:
+async def found(shop: Workshop, of: Task) -> list[Found]:
     """List what a task means."""
     return [one async for one in shop.resolver.copies(of)]
 
@@ -364,7 +366,7 @@ async def test_a_list_that_is_cut(shop: Workshop, embedded_pair: Pair) -> None:
     assert [type(one) for one in whole] == [Copy, Copy, Copy]
 
 
-def failures(items: list[Copy | Outcome | Warned]) -> list[tuple[str, str]]:
+def failures(items: list[Found]) -> list[tuple[str, str]]:
     """What failed and why, with the hint."""
     return [(str(one.target or one.copy.source), str(one.failure)) for one in items if isinstance(one, Outcome)]
 
@@ -535,3 +537,18 @@ async def test_some_platforms_of_a_single_image(
     gone = task(a.host, (b.host,), rule("gone", tags=("v1",), subset=tuple(map(Platform.parse, wanted))))
     with pytest.raises(NotFound, match="there is no image"):
         await decided(shop, gone)
+
+
+async def test_quarantine_by_pushes(shop: Workshop, embedded_pair: Pair) -> None:
+    """Where the registry tells when tags were pushed, an old image in a fresh tag waits; each run looks anew."""
+    async with Harbor() as server:
+        server.put("team/app", ("v1", "v2"))
+        server.pushed["v2"] = datetime.now(UTC)
+        of = task(server.host, (embedded_pair[1].host,), rule("team/app", ages=Ages(older_than=7 * 86400.0)))
+        first = await found(shop, of)
+        server.pushed["v2"] -= timedelta(days=8)
+        second = await found(shop, of)
+
+    tags = [[one.source.tag for one in items if isinstance(one, Copy)] for items in (first, second)]
+    assert tags == [["v1"], ["v1", "v2"]]
+    assert {one.source.digest for one in second if isinstance(one, Copy)} == {VENDOR_IMAGE.digest}

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dregsy.embedded.server import EmbeddedRegistry
@@ -32,3 +33,15 @@ async def test_a_project_of_harbor(tmp_path: Path) -> None:
         assert target.count("HEAD", "") == 21
         assert "21 up to date" in second.out
         assert "17 requests saved" in second.out
+
+
+async def test_a_quarantine_by_harbors_dates(tmp_path: Path) -> None:
+    """An image that says it is old waits all the same while its tag is fresh."""
+    dregsy = Dregsy(tmp_path / "user")
+    async with Harbor() as source, EmbeddedRegistry() as target:
+        source.put("team/app", ("v1", "v2"))
+        source.pushed["v2"] = datetime.now(UTC)
+        mapping = {"from": "team/app", "older-than": "7d"}
+        done = await asyncio.to_thread(dregsy.run, "-config", dregsy.config(mirror(source.host, target.host, mapping)))
+
+        assert (done.code, set(target.store.open("team/app").tags)) == (0, {"v1"})

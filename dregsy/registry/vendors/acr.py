@@ -2,7 +2,7 @@
 
 from urllib.parse import quote
 
-from dregsy.registry.vendors.api import MOST_PAGES, Tags, VendorApi, digests
+from dregsy.registry.vendors.api import MOST_PAGES, Tags, VendorApi, listed
 
 
 async def tags(api: VendorApi, repository: str) -> Tags:
@@ -11,7 +11,7 @@ async def tags(api: VendorApi, repository: str) -> Tags:
     scopes = (f"repository:{repository}:metadata_read",)
     for _ in range(MOST_PAGES):
         page = await api.get(f"acr/v1/{quote(repository)}/_tags", query, repository=repository, scopes=scopes)
-        yield digests(page.entries("tags"), "name", "digest")
+        yield listed(page.entries("tags"), "name", "digest", "createdTime", "lastUpdateTime")
         if page.next is None or page.next == query:
             return
         query = page.next

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from dregsy.errors import RegistryError
+from dregsy.errors import DregsyError, RegistryError
+from dregsy.model.ages import Listed, read_date
 from dregsy.model.endpoint import Login
 from dregsy.registry.challenge import Challenge
 from dregsy.registry.paging import next_query
@@ -16,14 +17,22 @@ from dregsy.registry.wire import show
 Names = AsyncGenerator[list[str], None]
 """Pages of whole repository names."""
 
-Tags = AsyncGenerator[dict[str, str], None]
-"""Pages of tags, each with the digest that it points at."""
+Tags = AsyncGenerator[dict[str, Listed], None]
+"""Pages of tags, each with what is said of it."""
 
 MOST_PAGES = 20_000
+
+_FINAL = frozenset({0, 400, 401, 403, 404, 405, 501})
+"""Answers that would be the same again; 0 is for those that we give ourselves."""
 
 
 class NotOffered(RegistryError):
     """This registry has no such list, or none for this login; there is no point in asking again."""
+
+
+def is_final(error: DregsyError) -> bool:
+    """Tell whether a maker's API is of no use here, so that another way is to be taken, not the same one again."""
+    return getattr(error, "status", 0) in _FINAL and not getattr(error, "retryable", False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +135,13 @@ def texts(entries: list[dict[str, Any]], key: str) -> Iterator[str]:
     return (text for one in entries if isinstance(text := one.get(key), str))
 
 
-def digests(entries: list[dict[str, Any]], name: str, digest: str) -> dict[str, str]:
-    """Return tag and digest of all entries that name both."""
+def listed(entries: list[dict[str, Any]], name: str, digest: str, *dates: str) -> dict[str, Listed]:
+    """Return what is said of the tags that entries name: the digest, and the last of their ``dates`` (RFC 3339)."""
     return {
-        one[name]: one[digest] for one in entries if isinstance(one.get(name), str) and isinstance(one.get(digest), str)
+        tag: Listed(
+            one[digest] if isinstance(one.get(digest), str) else "",
+            max(filter(None, (read_date(one.get(key)) for key in dates)), default=None),
+        )
+        for one in entries
+        if isinstance(tag := one.get(name), str)
     }

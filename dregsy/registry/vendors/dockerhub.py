@@ -8,7 +8,7 @@ from urllib.parse import quote
 from dregsy.errors import CredentialsError
 from dregsy.model.endpoint import Login, Secret
 from dregsy.model.ref import HUB_NAMES
-from dregsy.registry.vendors.api import MOST_PAGES, Names, NotOffered, Page, Tags, VendorApi, digests, texts
+from dregsy.registry.vendors.api import MOST_PAGES, Names, NotOffered, Page, Tags, VendorApi, listed, texts
 from dregsy.registry.wire import basic
 
 HUB_API = "https://hub.docker.com/"
@@ -63,7 +63,7 @@ class DockerHub:
             raise NotOffered(f"{repository!r} is in no namespace of Docker Hub")
         path = f"v2/namespaces/{quote(namespace, safe='')}/repositories/{quote(name, safe='')}/tags"
         async for page in self._pages(api, await api.login(repository), path):
-            yield digests(page.entries("results"), "name", "digest")
+            yield listed(page.entries("results"), "name", "digest", "tag_last_pushed", "last_updated")
 
     async def search(self, api: VendorApi, expression: str) -> Names:
         """Give what a search finds, the best first: at Docker Hub, or at a registry that has the old v1 API."""

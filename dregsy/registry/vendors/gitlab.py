@@ -6,7 +6,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from dregsy.errors import NotFound
 from dregsy.model.endpoint import Login
 from dregsy.registry.challenge import pull
-from dregsy.registry.vendors.api import MOST_PAGES, Names, NotOffered, Tags, VendorApi, digests, texts
+from dregsy.registry.vendors.api import MOST_PAGES, Names, NotOffered, Tags, VendorApi, listed, texts
 
 _JOB_USER = "gitlab-ci-token"
 
@@ -17,7 +17,7 @@ async def tags(api: VendorApi, repository: str) -> Tags:
     path = f"gitlab/v1/repositories/{repository}/tags/list/"
     for _ in range(MOST_PAGES):
         page = await api.get(path, query, repository=repository, scopes=(pull(repository),))
-        yield digests(page.entries(), "name", "digest")
+        yield listed(page.entries(), "name", "digest", "created_at", "updated_at", "published_at")
         if page.next is None or page.next == query:
             return
         query = page.next

@@ -1,5 +1,9 @@
 """Google's registries (gcr.io, Artifact Registry): one listing of a repository tells digests and what is below it."""
 
+from datetime import datetime
+from typing import Any
+
+from dregsy.model.ages import Listed, read_seconds
 from dregsy.model.ref import is_repository
 from dregsy.registry.challenge import pull
 from dregsy.registry.vendors.api import Names, NotOffered, Page, Tags, VendorApi
@@ -14,7 +18,7 @@ async def tags(api: VendorApi, repository: str) -> Tags:
     if not isinstance(manifests, dict):
         raise NotOffered(f"{api.host} lists no digests")
     yield {
-        tag: digest
+        tag: Listed(digest, _uploaded(manifest))
         for digest, manifest in manifests.items()
         if isinstance(manifest, dict)
         for tag in manifest.get("tag") or ()
@@ -37,6 +41,12 @@ async def repositories(api: VendorApi, prefix: str) -> Names:
             yield [name]
         below = [f"{name}/{child}" for child in children if isinstance(child, str)]
         waiting.extend(sorted(filter(is_repository, below), reverse=True))
+
+
+def _uploaded(manifest: dict[str, Any]) -> datetime | None:
+    """Read when a manifest was stored; Google writes milliseconds, as digits."""
+    text = manifest.get("timeUploadedMs")
+    return read_seconds(f"{text}e-3") if isinstance(text, str) else None
 
 
 async def _listing(api: VendorApi, name: str) -> Page:

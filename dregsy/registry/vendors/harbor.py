@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import quote
 
-from dregsy.registry.vendors.api import MOST_PAGES, Names, NotOffered, Tags, VendorApi, texts
+from dregsy.registry.vendors.api import MOST_PAGES, Names, NotOffered, Tags, VendorApi, listed, texts
 from dregsy.registry.wire import basic
 
 _SIZE = 100
@@ -26,12 +26,8 @@ async def tags(api: VendorApi, repository: str) -> Tags:
     inner = quote(quote(name, safe=""), safe="")
     path = f"api/v2.0/projects/{quote(project, safe='')}/repositories/{inner}/artifacts"
     async for entries in _pages(api, path, {"with_tag": "true", "q": "tags=*"}, repository=repository):
-        yield {
-            tag: artifact["digest"]
-            for artifact in entries
-            if isinstance(artifact.get("digest"), str)
-            for tag in texts([one for one in artifact.get("tags") or () if isinstance(one, dict)], "name")
-        }
+        pairs = ((tag, one.get("digest")) for one in entries for tag in one.get("tags") or () if isinstance(tag, dict))
+        yield listed([{**tag, "digest": digest} for tag, digest in pairs], "name", "digest", "push_time")
 
 
 async def _pages(

@@ -8,7 +8,7 @@ from dregsy.cloud import ecr
 from dregsy.cloud.ecr import EcrHost
 from dregsy.errors import CredentialsError, DregsyError, NotFound, RateLimited, RegistryError, Unauthorized, Unreachable
 from tests.testbed.vendors.ecr import ACCOUNT, HOST, Aws
-from tests.testbed.vendors.server import expected, names_of, numbered, tags_of
+from tests.testbed.vendors.server import SINCE, dates_of, expected, names_of, numbered, tags_of
 
 PRIVATE = EcrHost(HOST, "eu-west-1", ACCOUNT)
 PUBLIC = EcrHost("public.ecr.aws", "us-east-1")
@@ -68,7 +68,8 @@ async def test_tags(aws: Aws) -> None:
 
     assert expected(1200).keys() == found.keys()
     assert found["t0007"] == f"sha256:{7:064}"
-    assert aws.log.count("POST", "") == 2
+    assert set((await dates_of(ecr.tags(PRIVATE, "team/app"))).values()) == {SINCE}
+    assert aws.log.count("POST", "") == 4
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dregsy.model.ages import Ages, newest
+from dregsy.model.ages import Ages, newest, read_date, read_seconds
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 DAY = 86400.0
@@ -55,3 +55,37 @@ def test_newest_agrees_with_a_naive_reading(days: dict[str, int | None], count: 
         del left[tag]
 
     assert kept == newest(dated, count)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-06-01T00:00:00Z", NOW),
+        ("2024-06-01T00:00:00.0000000Z", NOW),
+        ("2024-06-01T02:00:00+02:00", NOW),
+        ("2024-06-01T00:00:00", None),
+        ("0001-01-01T00:00:00Z", None),
+        ("", None),
+        ("soon", None),
+        (7, None),
+        (None, None),
+    ],
+)
+def test_dates(text: object, expected: datetime | None) -> None:
+    """A date has a zone and is no placeholder."""
+    assert expected == read_date(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (1717200000, NOW),
+        (1717200000.0, NOW),
+        ("1717200000", NOW),
+        ("1717200000000e-3", NOW),
+        *[(text, None) for text in (0, "0", "", "e-3", "soon", None, 1e300, -1e300, float("nan"), float("inf"))],
+    ],
+)
+def test_seconds(text: object, expected: datetime | None) -> None:
+    """Seconds since 1970 are a date unless they are a placeholder or no number."""
+    assert expected == read_seconds(text)

@@ -1,12 +1,16 @@
-"""Names at the source and at the target, case by case and against a second, deliberately naive implementation."""
+"""Names at the source and at the target: case by case, against Go itself, and against a naive implementation."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dregsy.model.rewrite import Replacement, Rewrite, Selection
+
+GO: list[list[str]] = json.loads((Path(__file__).parent / "cases" / "replace.json").read_text())["cases"]
 
 
 def target(source: str, to: str, name: str) -> str | None:
@@ -102,6 +106,15 @@ def test_replacements_follow_the_rules_of_go(expression: str, replacement: str, 
     rewrite = Rewrite.parse(f"regex:{expression},{replacement}", selection=Selection.parse("any"))
 
     assert expected.removeprefix("/") == rewrite.apply(path)
+
+
+def test_replacements_are_those_of_go() -> None:
+    """What Go's regexp package itself made of an expression, a template and a path."""
+    for expression, template, path, expected in GO:
+        replacement = Replacement.parse(f"regex:{expression},{template}", key="to")
+
+        assert replacement is not None
+        assert expected == replacement.apply(path), (expression, template, path)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +230,24 @@ def test_replacing_agrees_with_a_naive_reading_of_the_rules(template: str, expre
     rewrite = Rewrite.parse(f"regex:{expression},{template}", selection=Selection.parse("any"))
 
     assert expected.removeprefix("/") == rewrite.apply(name)
+
+
+@given(
+    source=st.sampled_from(["a", "/a", "a/b", "regex:a/.*", "regex:.*", "regex:a|a/b", "regex: a"]),
+    to=st.sampled_from(["", "m", "/m", "m/n", "/m/"]),
+    name=st.sampled_from(["a", "a/b", "b/a", "a/b/c", "m/a"]),
+)
+def test_paths_agree_with_a_naive_reading_of_the_rules(source: str, to: str, name: str) -> None:
+    """A plain ``to`` replaces a plain ``from`` and is put in front of what an expression takes; nothing keeps names."""
+    kind, colon, expression = source.partition(":")
+    if colon:
+        expected = f"{to}/{name}" if re.fullmatch(f"(?:{expression})", name) else None
+    else:
+        expected = (to or name) if name == kind.removeprefix("/") else None
+    if expected is not None:
+        expected = "/" + expected.removeprefix("/")
+
+    assert expected == target(source, to, name)
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.text(alphabet="ab/-.", min_size=1, max_size=10))

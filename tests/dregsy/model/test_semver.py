@@ -1,4 +1,8 @@
-"""Versions and ranges, checked case by case and against a second, deliberately naive implementation."""
+"""Versions and ranges: case by case, against upstream's own library, and against a naive implementation."""
+
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -6,6 +10,7 @@ from hypothesis import strategies as st
 
 from dregsy.model.semver import Range, Version, parse_tolerant
 
+UPSTREAM: dict[str, Any] = json.loads((Path(__file__).parent / "cases" / "semver.json").read_text())
 LISTED = [
     "1",
     "1.26.1-glibc",
@@ -194,6 +199,26 @@ def test_ranges_are_compared_by_their_text() -> None:
     assert Range.parse("1.x") == Range.parse("1.x")
     assert Range.parse("1.x") != Range.parse("1.0.x")
     assert len({Range.parse("1.x"), Range.parse("1.x")}) == 1
+
+
+@pytest.mark.parametrize(("tag", "version"), UPSTREAM["tolerant"].items())
+def test_tags_are_read_as_upstream_reads_them(tag: str, version: str | None) -> None:
+    """What upstream's library made of a tag, or that it made nothing of it."""
+    found = parse_tolerant(tag)
+
+    assert version == (None if found is None else str(found))
+
+
+@pytest.mark.parametrize(("text", "matches"), UPSTREAM["ranges"].items())
+def test_ranges_select_what_upstream_does(text: str, matches: str | None) -> None:
+    """Which versions upstream's library found in a range (+), or that it refused it."""
+    if matches is None:
+        with pytest.raises(ValueError):
+            Range.parse(text)
+        return
+    wanted, probes = Range.parse(text), map(parse_tolerant, UPSTREAM["probes"])
+
+    assert matches == "".join("+" if probe and wanted.matches(probe) else "-" for probe in probes)
 
 
 # The naive twin: comparisons spelled out, one step at a time.

@@ -268,15 +268,30 @@ def naive_newer(one: str, other: str) -> int:
     return 1 if len(a_labels) > len(b_labels) else -1
 
 
+def naive_includes(item: str, tag: str) -> bool:
+    """Tell whether an item means a tag; of ranges those are known that ``ranges`` below gives."""
+    kind, _, text = item.partition(": ")
+    if kind == "regex":
+        return re.fullmatch(f"(?:{text})", tag) is not None
+    version = naive_version(tag)
+    if version is None:
+        return False
+    core, is_release = version[0], not version[1]
+    return {
+        ">=1.31.0": core >= (1, 31, 0) and (is_release or core > (1, 31, 0)),
+        "<1.31.0": core < (1, 31, 0) or (core == (1, 31, 0) and not is_release),
+        "1.x": (core[0] == 1 and (is_release or core != (1, 0, 0))) or (core == (2, 0, 0) and not is_release),
+        "1.31.0 || >2.0.0": (core == (1, 31, 0) and is_release) or core > (2, 0, 0),
+    }[text]
+
+
 def naive_select(
     verbatim: list[str], includes: list[str], keeps: list[tuple[bool, str]], newest: int, listed: list[str]
 ) -> list[str]:
     """Do what the rules say, in their order."""
     chosen = []
     if includes or not verbatim:
-        chosen = [
-            tag for tag in listed if not includes or any(re.fullmatch(f"(?:{include})", tag) for include in includes)
-        ]
+        chosen = [tag for tag in listed if not includes or any(naive_includes(include, tag) for include in includes)]
     for inverted, expression in keeps:
         chosen = [tag for tag in chosen if bool(re.fullmatch(f"(?:{expression})", tag)) != inverted]
     chosen = sorted({*chosen, *verbatim})
@@ -293,12 +308,16 @@ tags = st.one_of(
     st.from_regex(r"\Av?[0-2]{1,2}(\.[0-2]{1,2}){0,3}(-[ab0-2]{1,2}(\.[ab0-2]{1,2})?)?\Z"),
     st.from_regex(r"\A[ab1][ab1._-]{0,4}\Z"),
 )
+ranges = st.sampled_from([">=1.31.0", "<1.31.0", "1.x", "1.31.0 || >2.0.0"])
 expressions = st.sampled_from([".*", "1.*", ".*-musl", "[a-z]+", "a|b", "1|1.31|v.*", "(a|b)+", ".+-.+", "lat.*|", "x"])
 
 
 @given(
     verbatim=st.lists(tags, max_size=3),
-    includes=st.lists(expressions, max_size=2),
+    includes=st.lists(
+        st.one_of(expressions.map(lambda text: f"regex: {text}"), ranges.map(lambda text: f"semver: {text}")),
+        max_size=2,
+    ),
     keeps=st.lists(st.tuples(st.booleans(), expressions), max_size=2),
     newest=st.integers(0, 4),
     listed=st.lists(tags, max_size=12),
@@ -315,7 +334,7 @@ def test_selecting_agrees_with_a_naive_reading_of_the_rules(
     """Whatever is asked for and listed, in whatever order, the naive twin selects the same."""
     items = [
         *verbatim,
-        *(f"regex: {include}" for include in includes),
+        *includes,
         *(f"keep: {'!' if inverted else ''}{keep}" for inverted, keep in keeps),
         *([f"keep: latest {newest}"] if newest else []),
     ]

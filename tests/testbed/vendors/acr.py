@@ -21,7 +21,11 @@ class Azure(VendorServer):
             return self.challenged()
         size, last = int(request.query.get("n", "100")), request.query.get("last", "")
         found = {tag: digest for tag, digest in self.digests(name).items() if tag > last}
-        page = [{"name": tag, "digest": found[tag], "signed": False} for tag in list(found)[:size]]
+        old = "2020-01-01T00:00:00.0000000Z"
+        page = [
+            {"name": tag, "digest": found[tag], "createdTime": old, "lastUpdateTime": self.since(tag), "signed": False}
+            for tag in list(found)[:size]
+        ]
         link = f'<{request.path}?last={page[-1]["name"]}&n={size}&orderby=>; rel="next"' if page else ""
         headers = {"Link": link} if len(found) > size else {}
         return web.json_response({"registry": self.service, "imageName": name, "tags": page}, headers=headers)

@@ -51,7 +51,12 @@ class Hub(VendorServer):
         self._authorize(request)
         digests = self.digests(f"{request.match_info['namespace']}/{request.match_info['repository']}")
         images = [{"architecture": "amd64", "os": "linux", "digest": f"sha256:{'1' * 64}"}]
-        return self._page(request, [{"name": tag, "digest": one, "images": images} for tag, one in digests.items()])
+        tags = [
+            {"name": tag, "digest": one, "images": images, "last_updated": since, "tag_last_pushed": since}
+            for tag, one in digests.items()
+            if (since := self.since(tag))
+        ]
+        return self._page(request, tags)
 
     async def _search(self, request: web.Request) -> web.Response:
         self.user(request)

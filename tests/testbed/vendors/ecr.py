@@ -41,7 +41,10 @@ class Aws(VendorServer):
         by_digest: dict[str, list[str]] = {}
         for tag, digest in self.digests(query["repositoryName"]).items():
             by_digest.setdefault(digest, []).append(tag)
-        images: list[dict[str, Any]] = [{"imageDigest": one, "imageTags": tags} for one, tags in by_digest.items()]
+        images: list[dict[str, Any]] = [
+            {"imageDigest": one, "imageTags": tags, "imagePushedAt": self.seconds(tags)}
+            for one, tags in by_digest.items()
+        ]
         if query.get("filter", {}).get("tagStatus") != "TAGGED":
             images.append({"imageDigest": f"sha256:{'0' * 64}"})
         return self._page(query, "imageDetails", images)

@@ -34,10 +34,22 @@ class GitLab(VendorServer):
             return self.challenged()
         size, last = int(request.query.get("n", "100")), request.query.get("last", "")
         found = {tag: digest for tag, digest in self.digests(name).items() if tag > last}
-        page = [{"name": tag, "digest": found[tag], "media_type": "…", "size_bytes": 1} for tag in list(found)[:size]]
+        page = [
+            {"name": tag, "digest": found[tag], "media_type": "…", "size_bytes": 1, **self._times(tag)}
+            for tag in list(found)[:size]
+        ]
         link = f'<http://{self.host}{request.path}?n={size}&last={page[-1]["name"]}>; rel="next"' if page else ""
         headers = {"Link": link} if len(found) > size else {}
         return web.json_response(page, headers=headers)
+
+    def _times(self, tag: str) -> dict[str, str]:
+        """Say when a tag was made, and when it was moved if it was."""
+        since = self.since(tag)
+        return (
+            {"created_at": "2020-01-01T00:00:00.000Z", "updated_at": since}
+            if tag in self.pushed
+            else {"created_at": since}
+        )
 
     async def _repositories(self, request: web.Request) -> web.Response:
         place = unquote(request.match_info["id"])

@@ -27,7 +27,9 @@ class Google(VendorServer):
             raise web.HTTPNotFound
         manifests: dict[str, Any] = {}
         for tag, digest in (self.digests(name) if name in names else {}).items():
-            empty = {"imageSizeBytes": "1", "mediaType": "…", "tag": [], "timeCreatedMs": "0", "timeUploadedMs": "0"}
+            empty = {"imageSizeBytes": "1", "mediaType": "…", "tag": [], "timeCreatedMs": "0"}
             manifests.setdefault(digest, empty)["tag"].append(tag)
+        for one in manifests.values():
+            one["timeUploadedMs"] = f"{self.seconds(one['tag'])}000"
         tags = [tag for one in manifests.values() for tag in one["tag"]]
         return web.json_response({"child": sorted(below), "manifest": manifests, "name": name, "tags": sorted(tags)})

@@ -43,12 +43,15 @@ class Harbor(VendorServer):
         for tag, digest in self.digests(name).items():
             by_digest.setdefault(digest, []).append(tag)
         artifacts: list[dict[str, Any]] = [
-            {"digest": digest, "type": "IMAGE", "tags": [{"name": tag, "immutable": False} for tag in tags]}
+            {"digest": digest, "type": "IMAGE", "tags": [self._tag(tag) for tag in tags]}
             for digest, tags in by_digest.items()
         ]
         if request.query.get("q") != "tags=*":
             artifacts.append({"digest": f"sha256:{'0' * 64}", "type": "IMAGE", "tags": None})
         return self._page(request, artifacts)
+
+    def _tag(self, tag: str) -> dict[str, Any]:
+        return {"name": tag, "push_time": self.since(tag), "immutable": False}
 
     def _page(self, request: web.Request, items: list[dict[str, Any]]) -> web.Response:
         page, _ = sliced(request, items, "page_size", _DEFAULT, _MOST)

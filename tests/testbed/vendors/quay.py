@@ -31,7 +31,10 @@ class Quay(VendorServer):
     async def _tags(self, request: web.Request) -> web.Response:
         self._authorize(request)
         digests = self.digests(request.match_info["name"])
-        tags = [{"name": tag, "manifest_digest": one, "is_manifest_list": False} for tag, one in digests.items()]
+        tags = [
+            {"name": tag, "manifest_digest": one, "is_manifest_list": False, "start_ts": self.seconds([tag])}
+            for tag, one in digests.items()
+        ]
         page, more = sliced(request, tags, "limit", 50, _PAGE)
         return web.json_response({"tags": page, "page": int(request.query["page"]), "has_additional": more})
 

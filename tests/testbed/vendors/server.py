@@ -3,6 +3,7 @@
 import base64
 import uuid
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -21,13 +22,15 @@ from tests.testbed.clients import given
 
 IMAGE = images.image("vendor")
 OTHER = images.image("another")
+SINCE = datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 
 class VendorServer:
     """Runs in the test's own loop while its ``async with`` lasts.
 
     ``users`` with their passwords make everything private. ``claims`` holds, by repository, what the
-    maker's API says of tags though it is not so; None leaves a tag out.
+    maker's API says of tags though it is not so; None leaves a tag out. ``pushed`` is since when tags point at
+    what they do, in all repositories.
     """
 
     realm: ClassVar[str]
@@ -40,6 +43,7 @@ class VendorServer:
         self.host = ""
         self.users = dict(users or {})
         self.claims: dict[str, dict[str, str | None]] = {}
+        self.pushed: dict[str, datetime] = {}
         self._tokens: dict[str, set[str]] = {}
         self._runner: web.AppRunner | None = None
 
@@ -67,6 +71,14 @@ class VendorServer:
         true = {tag: str(digest) for tag, digest in sorted(self.store.find(repository).tags.items())}
         said = {**true, **self.claims.get(repository, {})}
         return {tag: digest for tag, digest in said.items() if digest is not None}
+
+    def since(self, tag: str) -> str:
+        """Return when a tag was pushed, as most makers write it."""
+        return self.pushed.get(tag, SINCE).isoformat().replace("+00:00", "Z")
+
+    def seconds(self, tags: Iterable[str]) -> int:
+        """Return when the first of an image's tags was pushed, in seconds since 1970."""
+        return int(min(self.pushed.get(tag, SINCE) for tag in tags).timestamp())
 
     def user(self, request: web.Request) -> str:
         """Return who logs in by Basic; 401 for a wrong password, and for nobody where everything is private."""
@@ -149,7 +161,12 @@ def sliced(request: web.Request, items: list[Any], size: str, default: int, most
 
 async def tags_of(pages: Tags) -> dict[str, str]:
     """Read all pages of tags."""
-    return {tag: digest async for page in pages for tag, digest in page.items()}
+    return {tag: listed.digest async for page in pages for tag, listed in page.items()}
+
+
+async def dates_of(pages: Tags) -> dict[str, datetime | None]:
+    """Read since when all tags point at what they do."""
+    return {tag: listed.since async for page in pages for tag, listed in page.items()}
 
 
 async def names_of(pages: Names) -> list[str]:

@@ -3,9 +3,10 @@
 import pytest
 from aiohttp import web
 
-from dregsy.errors import RegistryError
+from dregsy.errors import NotFound, RateLimited, RegistryError, Unreachable
+from dregsy.model.ages import Listed, read_date
 from dregsy.registry.pool import Registries
-from dregsy.registry.vendors.api import digests, texts
+from dregsy.registry.vendors.api import NotOffered, is_final, listed, texts
 from tests.testbed.vendors.server import VendorServer
 
 
@@ -48,7 +49,23 @@ async def test_odd_entries(clients: Registries) -> None:
         entries = (await api.get("odd")).entries()
 
     assert list(texts(entries, "name")) == ["a", "b"]
-    assert digests(entries, "name", "digest") == {"b": "c"}
+    assert listed(entries, "name", "digest") == {"a": Listed(), "b": Listed("c")}
+
+
+def test_the_last_date_counts() -> None:
+    """Of several dates a tag was moved at the last one; what is no date is none."""
+    days = [f"2024-0{month}-01T00:00:00Z" for month in (1, 2, 3)]
+    entry = {"name": "a", "digest": "b", "x": days[0], "y": days[2], "z": "0001-01-01T00:00:00Z", "u": days[1], "v": 7}
+
+    assert {"a": Listed("b", read_date(days[2]))} == listed([entry], "name", "digest", *"xyzuvw")
+
+
+def test_what_is_final() -> None:
+    """What will be refused again is final; what may be better later is not."""
+    final = [NotOffered("x"), NotFound("x", status=404), RegistryError("x", status=403)]
+    passing = [RateLimited("x", status=429), Unreachable("x", retryable=True), RegistryError("x", status=503)]
+
+    assert [is_final(one) for one in (*final, *passing)] == [True] * 3 + [False] * 3
 
 
 async def test_logins_stay_at_home(clients: Registries) -> None:
