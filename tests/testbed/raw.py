@@ -51,7 +51,7 @@ class RawServer:
             try:
                 async with asyncio.timeout(1):
                     await writer.wait_closed()  # a transport that the loop's end finds open is a warning
-            except (OSError, TimeoutError):
+            except (OSError, TimeoutError, asyncio.CancelledError):
                 writer.transport.abort()
             self._talking.discard(task)
 
