@@ -83,6 +83,7 @@ class _Search:
         self._home = home
         self._deadline = deadline
         self._asked = "Google"
+        self._hint = "see that the account exists and may have tokens"
 
     def token(self) -> tuple[Login | None, float]:
         """Return the login and the seconds that it is good for."""
@@ -91,6 +92,7 @@ class _Search:
             return self._refreshed(lambda: _load(path), _Requests(self._deadline))
         if self._has_metadata_server():
             self._asked = "the metadata server"
+            self._hint = "see that this machine or pod has a service account; NO_GCE_CHECK=true does without"
             server = self._environ.get("GCE_METADATA_HOST") or self._environ.get("GCE_METADATA_ROOT") or ""
             return self._refreshed(_of_machine, _Requests(self._deadline, server, is_direct=True))
         return None, NOTHING_SECONDS
@@ -149,7 +151,7 @@ class _Search:
             what = f"needs a server that cannot be asked ({type(error.__cause__ or error).__name__})"
             raise self.error(what, "check the network, and the variables that name proxies") from None
         except GoogleAuthError as error:
-            raise self.error(f"gives none: {_why(error)}", "see that the account exists and may have tokens") from None
+            raise self.error(f"gives none: {_why(error)}", self._hint) from None
         except TimeoutError:
             raise self.too_late() from None
         except (ValueError, TypeError, KeyError):  # without a cause: it may hold the answer
@@ -234,6 +236,7 @@ def _use(expiry: datetime | None) -> float:
 
 
 def _why(error: Exception) -> str:
-    """Return google-auth's words on one line, without the long ones, which may be secrets."""
-    words = str(error.args[0] if error.args else type(error).__name__).split()
+    """Return google-auth's words on one line, without the long ones, which may be secrets, and without objects."""
+    text, _, _ = str(error.args[0] if error.args else type(error).__name__).partition(" Last exception")
+    words = text.split()
     return " ".join(word for word in words if len(word) <= _LONGEST_WORD)[:_LONGEST_TEXT]

@@ -202,6 +202,17 @@ async def test_refused(google: Google, tmp_path: Path) -> None:
     assert "No access token in response" in await refuse(tmp_path, environ)
 
 
+async def test_machine_without_account(google: Google, tmp_path: Path) -> None:
+    """A metadata server that has no account for this machine is an error that tells how to do without it."""
+    google.errors.append((404, "no service account"))
+
+    said = await refuse(tmp_path, {"GCE_METADATA_HOST": google.host})
+
+    assert "the metadata server gives none" in said
+    assert "no service account" in said
+    assert "NO_GCE_CHECK=true" in said
+
+
 @pytest.mark.parametrize("answer", [(200, "ya29.text"), (200, {"access_token": "ya29.x", "expires_in": "soon"})])
 async def test_odd_answer(google: Google, tmp_path: Path, answer: tuple[int, dict[str, object] | str]) -> None:
     """An answer of another form is no token, and is not shown."""
