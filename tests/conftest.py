@@ -18,6 +18,9 @@ _FOREIGN = (
     "_CA_BUNDLE",
     "SSL_CERT_",
     "AWS_",
+    "GOOGLE_",
+    "GCE_",
+    "CLOUDSDK_",
     "DOCKER_",
     "DREGSY_",
     "REGISTRY_AUTH_FILE",
@@ -37,6 +40,7 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("DOCKER_CONFIG", str(home / ".docker"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Which login goes with which registry: the config's own, docker's ``config.json``, or a credential helper.
+"""Which login goes with which registry: the config's own, docker's ``config.json``, a helper, or a cloud.
 
 Nothing here is ever shown: messages name the host, the file and the line, and never what stands there.
 """
@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 
+from dregsy.cloud import gcp
 from dregsy.credentials.dockerconfig import DockerConfig, canonical
 from dregsy.credentials.helper import HELPER_SECONDS, Helpers
 from dregsy.credentials.kept import Kept
 from dregsy.errors import CredentialsError
-from dregsy.model.endpoint import Anonymous, EcrToken, Endpoint, Given, Login
+from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given, Login
 
 SHARED_SECONDS = 30.0
 """How long a helper's answer serves all who ask for the same host; the tokens of clouds live far longer."""
@@ -61,7 +62,15 @@ class Logins:
         for config in self._configs(endpoint.host):
             if login_found := await self._search(config, endpoint.host, repository):
                 return login_found
+        if gcp.is_google(endpoint.host):
+            fetch = partial(gcp.token, endpoint.host, self._environ, self._home)
+            return await self._kept.get(("google",), fetch) or Login()
         return Login()
+
+    def advice(self, endpoint: Endpoint) -> str:
+        """Tell what to do when a registry refuses the nobody that ``login_for`` found; empty for nothing special."""
+        is_looked_for = isinstance(endpoint.credentials, Ambient) and gcp.is_google(endpoint.host)
+        return gcp.NO_CREDENTIALS if is_looked_for else ""
 
     def _configs(self, host: str) -> Iterator[DockerConfig]:
         if text := self._environ.get(_ENVIRONMENT, "").strip():

@@ -101,6 +101,12 @@ class Authorizer:
             self._failed[key] = (now if failed.retryable else now + _REFUSAL, failed)
             raise
 
+    def advise(self, error: RegistryError) -> None:
+        """Add to a refusal which login could be had, where none was found."""
+        found_none = all(login.is_anonymous for login in self._logins_used)
+        if isinstance(error, Unauthorized) and found_none:
+            error.hint = self._logins.advice(self._endpoint) or error.hint
+
     def redacted(self, text: str) -> str:
         """Take out of a registry's words whatever was sent to it as a login."""
         for secret in self._secrets():
@@ -136,6 +142,7 @@ class Authorizer:
         if isinstance(error, Unauthorized):
             error.message = f"the token server of {self._endpoint.host} refuses the login ({error.status})"
             error.hint = "check user name and password" if not login.is_anonymous else "give it a login"
+            self.advise(error)
         raise error
 
 

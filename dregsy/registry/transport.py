@@ -162,6 +162,7 @@ class Transport:
         try:
             error = await failure(response, elsewhere=request.logs_in and not self._is_own(response.url))
             error.message = self._authorizer.redacted(error.message)
+            self._authorizer.advise(error)
             raise error
         finally:
             await response.release()

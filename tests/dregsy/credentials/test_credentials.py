@@ -1,12 +1,14 @@
 """Which source of logins counts, with real docker config files and real helper programs."""
 
+import asyncio
 import json
 
 import pytest
 
 from dregsy.credentials import SHARED_SECONDS
 from dregsy.errors import CredentialsError
-from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given
+from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given, Login, Secret
+from tests.testbed.google import Google
 from tests.testbed.home import ALICE, HOST, NOBODY, Home, entry
 
 
@@ -140,3 +142,48 @@ async def test_a_helpers_answer_is_shared_for_a_short_while(home: Home) -> None:
         await logins.login_for(Endpoint(HOST), "a")
 
     assert len(home.asked()) == 2
+
+
+async def test_googles_registries_get_a_token_of_google(home: Home) -> None:
+    """All of them share one, which is fetched once, however many ask, and again when it is old or was refused."""
+    hosts = ("gcr.io", "eu.gcr.io", "europe-west3-docker.pkg.dev")
+    with Google() as google:
+        logins = home.logins({"GOOGLE_APPLICATION_CREDENTIALS": str(google.service_account(home.folder))})
+        found = await asyncio.gather(*(logins.login_for(Endpoint(host), "p/app") for host in hosts))
+        assert found == [Login("oauth2accesstoken", Secret(google.tokens[0]))] * 3
+
+        home.now += google.ttl
+        renewed = await logins.login_for(Endpoint("gcr.io"), "p/app")
+        logins._kept.drop(renewed)
+        again = await logins.login_for(Endpoint("gcr.io"), "p/app")
+
+    assert google.tokens == [one.password.reveal() for one in (found[0], renewed, again) if one.password]
+    assert len(google.tokens) == 3
+
+
+async def test_google_is_asked_last(home: Home) -> None:
+    """What the file or docker's config gives counts more than Google's credentials, and others never see a token."""
+    home.write({"auths": {"gcr.io": entry()}})
+    with Google() as google:
+        logins = home.logins({"GCE_METADATA_HOST": google.host})
+
+        assert await logins.login_for(Endpoint("gcr.io"), "a") == ALICE
+        assert await logins.login_for(Endpoint("eu.gcr.io", credentials=Given(ALICE)), "a") == ALICE
+        assert await logins.login_for(Endpoint("eu.gcr.io", credentials=Anonymous()), "a") == NOBODY
+        assert await logins.login_for(Endpoint("registry.k8s.io"), "a") == NOBODY
+
+    assert google.asked == []
+
+
+async def test_without_credentials_google_is_asked_as_nobody(home: Home) -> None:
+    """Public images need no login; the search is not repeated for each of them, and there is advice for the others."""
+    with Google() as other_cloud:
+        other_cloud.flavour = "Other"
+        logins = home.logins({"GCE_METADATA_IP": other_cloud.host})
+        for _ in range(3):
+            assert await logins.login_for(Endpoint("gcr.io"), "a") == NOBODY
+
+    assert other_cloud.asked == ["probe"]
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in logins.advice(Endpoint("gcr.io"))
+    assert logins.advice(Endpoint("gcr.io", credentials=Anonymous())) == ""
+    assert logins.advice(Endpoint(HOST)) == ""

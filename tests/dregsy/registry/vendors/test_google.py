@@ -1,12 +1,19 @@
 """Google's extended listing."""
 
+from pathlib import Path
+
 import pytest
 
+from dregsy.cloud.gcp import USER
+from dregsy.credentials import Logins
 from dregsy.embedded.server import EmbeddedRegistry
+from dregsy.errors import Unauthorized
 from dregsy.model.endpoint import Endpoint
 from dregsy.registry.pool import Registries
 from dregsy.registry.vendors import google
 from dregsy.registry.vendors.api import NotOffered
+from tests.testbed import google as cloud
+from tests.testbed.raw import ForwardProxy
 from tests.testbed.vendors.google import Google
 from tests.testbed.vendors.server import expected, names_of, numbered, tags_of
 
@@ -43,3 +50,24 @@ async def test_other_registries(clients: Registries) -> None:
             await tags_of(google.tags(api, "p/app"))
         with pytest.raises(NotOffered):
             await names_of(google.repositories(api, "p/app"))
+
+
+async def test_login() -> None:
+    """The token of Google's credentials opens the list; who has none is told how to give some."""
+    async with Google(users={USER: ""}) as server, ForwardProxy(server.host) as way:
+        server.put("p/app")
+        with cloud.Google(lambda token: server.users.update({USER: token})) as credentials:
+            environ = {"HTTPS_PROXY": f"http://{way.host}", "HTTP_PROXY": f"http://{way.host}"}
+            known = {"GCE_METADATA_HOST": credentials.host}
+
+            assert await listed({**environ, **known}) == ["p/app"]
+            with pytest.raises(Unauthorized) as caught:
+                await listed({**environ, "NO_GCE_CHECK": "true"})
+
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in caught.value.hint
+
+
+async def listed(environ: dict[str, str]) -> list[str]:
+    """List what is below p at gcr.io, as somebody with an environment of his own sees it."""
+    async with Registries(Logins(environ, Path("/nonexistent")), environ) as registries:
+        return await names_of(google.repositories(registries.at(Endpoint("gcr.io", verify=False)).vendor, "p"))
