@@ -24,7 +24,7 @@ from yarl import URL
 from dregsy import __version__
 from dregsy.errors import DregsyError, RegistryError, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
-from dregsy.registry import proxies, tls
+from dregsy.registry import proxies, refusals, tls
 
 BUFFER = 2**20
 JSON_LIMIT = 16 * 2**20
@@ -134,7 +134,7 @@ class Wire:
         self._environ = environ
         self._timeouts = timeouts or Timeouts()
         self._session: aiohttp.ClientSession | None = None
-        self._contexts: dict[str, tuple[object, ssl.SSLContext]] = {}
+        self._contexts = tls.Contexts(endpoint)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -158,7 +158,7 @@ class Wire:
                 answer = await self._answer(method, url, headers, content)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 # Without a cause: the library's errors repeat URLs with their queries.
-                raise translate(error, method, url) from None
+                raise translate(error, method, url, self._endpoint) from None
             return Response(answer, self._timeouts.whole, sending)
 
     async def _answer(
@@ -168,7 +168,7 @@ class Wire:
         netloc = parts.netloc.rpartition("@")[2]
         proxy = proxies.proxy_for(parts.scheme, netloc, self._environ)
         login = {"Proxy-Authorization": basic(proxy.login)} if proxy and proxy.login else {}
-        secure = self._context(netloc) if parts.scheme == "https" else True
+        secure = self._contexts.at(netloc) if parts.scheme == "https" else True
         headers = {"Accept-Encoding": "identity", **headers}
         limits, read, total = self._timeouts, self._timeouts.read, None
         if isinstance(body, _Sending):
@@ -204,15 +204,6 @@ class Wire:
                 trust_env=False,
             )
         return self._session
-
-    def _context(self, netloc: str) -> ssl.SSLContext:
-        """Return the TLS settings for a host; made anew when its certificates changed on disk."""
-        endpoint = replace(self._endpoint, host=netloc)
-        mark = tls.fingerprint(endpoint)
-        known = self._contexts.get(netloc)
-        if known is None or known[0] != mark:
-            known = self._contexts[netloc] = (mark, tls.context_for(endpoint))
-        return known[1]
 
 
 class _Sending:
@@ -290,13 +281,19 @@ def show(url: str) -> str:
         return "(address)"
 
 
-def translate(error: Exception, method: str, url: str) -> DregsyError:
-    """Say in this project's words what the HTTP library, the socket or TLS reported."""
+def translate(error: Exception, method: str, url: str, registry: Endpoint | None = None) -> DregsyError:
+    """Say in this project's words what the HTTP library, the socket or TLS reported.
+
+    ``registry`` is whose certificates counted, also where it sent us to another server.
+    """
     place = urlsplit(show(url)).netloc
     cause = getattr(error, "os_error", None) or error
     if not isinstance(cause, ssl.SSLError) and isinstance(cause.__cause__, ssl.SSLError):
         cause = cause.__cause__  # TLS 1.3 tells only after the handshake that a client certificate is missing
-    text, hint, retryable = _explain_connection(error, cause, place) or _explain_answer(error, cause, place)
+    asked = replace(registry or Endpoint(place), host=place)
+    text, hint, retryable = _explain_connection(error, cause, asked) or _explain_answer(error, cause, place)
+    if registry is not None and place != registry.api_host:
+        text += f" (on behalf of {registry.host})"
     kind = Unreachable
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         kind = UntrustedCertificate
@@ -313,16 +310,13 @@ _PLAIN_REASONS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_RE
 """What TLS says when it meets a server that speaks something else."""
 
 
-def _explain_connection(error: Exception, cause: BaseException, place: str) -> Explanation | None:
+def _explain_connection(error: Exception, cause: BaseException, asked: Endpoint) -> Explanation | None:
     """Text, hint and whether to try again, for what kept the connection from coming about."""
+    place = asked.host
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        reason = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
-        hint = f"put the CA that signed it into the certificates folder as {place}/ca.crt, or mend the certificate"
-        return f"the certificate of {place} is not trusted: {reason}", hint, False
+        cause = error.certificate_error
     if isinstance(cause, ssl.SSLError):
-        reason = (cause.reason or str(cause)).replace("_", " ").lower()
-        hint = f"if the registry wants a client certificate, put client.cert and client.key into {place}/"
-        return f"{place} and this machine cannot agree on TLS: {reason}", hint, isinstance(cause, ssl.SSLEOFError)
+        return (*refusals.explain(cause, asked), isinstance(cause, ssl.SSLEOFError))
     if isinstance(error, aiohttp.ClientHttpProxyError):
         hint = "check HTTPS_PROXY and NO_PROXY, and the login in it"
         return f"the proxy on the way to {place} refuses the connection ({error.status})", hint, error.status >= 500

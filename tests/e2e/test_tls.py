@@ -23,6 +23,7 @@ def target(tmp_path: Path, authority: Authority) -> Any:
 
 def run(tmp_path: Path, source: DockerRegistry, target: DockerRegistry, repo: str, **location: Any) -> Done:
     """Mirror one repository to ``target`` with the certificates in tmp_path/certs.d."""
+    (tmp_path / "certs.d").mkdir(exist_ok=True)
     push(source.host, repo, images.image(repo), "v1")
     config = mirror(source.host, target.host, {"from": repo})
     config["tasks"][0]["target"].update(location)
@@ -69,8 +70,8 @@ def test_unknown_authority(tmp_path: Path, target: DockerRegistry, registry_a: D
     done = run(tmp_path, registry_a, target, repo)
 
     assert done.code == 1
-    assert f"the certificate of {target.host} is not trusted" in done.said
-    assert "ca.crt" in done.said
+    assert f"the certificate of {target.host} is signed by 'testbed authority', whom nobody here trusts" in done.said
+    assert f"put its certificate into {tmp_path}/certs.d/{target.host}/ca.crt" in done.said
 
 
 def test_expired_server(tmp_path: Path, authority: Authority, registry_a: DockerRegistry, repo: str) -> None:
@@ -81,7 +82,8 @@ def test_expired_server(tmp_path: Path, authority: Authority, registry_a: Docker
         done = run(tmp_path, registry_a, target, repo)
 
     assert done.code == 1
-    assert "certificate has expired" in done.said
+    assert f"the certificate of {target.host} expired on 2" in done.said
+    assert "ca.crt" not in done.said
 
 
 def test_skip_tls_verify(tmp_path: Path, authority: Authority, registry_a: DockerRegistry, repo: str) -> None:
