@@ -8,6 +8,7 @@ import base64
 import os
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
@@ -32,6 +33,18 @@ def folder_of(endpoint: Endpoint) -> Path | None:
     names = list(_names(endpoint.host))
     candidates = (root / name for root in endpoint.certs for name in names)
     return next((one for one in candidates if one.is_dir()), None)
+
+
+def counting(registry: Endpoint, host: str) -> Endpoint:
+    """Return whose folder counts for a host that ``registry`` sends its clients to: its own, else the registry's.
+
+    So it is with docker and skopeo, which know no other folder than the registry's.
+    """
+    own = replace(registry, host=host)
+    try:
+        return registry if host != registry.api_host and folder_of(own) is None else own
+    except OSError:
+        return own
 
 
 def files_of(endpoint: Endpoint) -> list[Path]:

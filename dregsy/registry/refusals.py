@@ -41,24 +41,24 @@ class Refusal(NamedTuple):
     hint: str
 
 
-def explain(error: ssl.SSLError, endpoint: Endpoint) -> Refusal:
-    """Say why a TLS handshake with ``endpoint.host`` failed."""
+def explain(error: ssl.SSLError, host: str, endpoint: Endpoint) -> Refusal:
+    """Say why a TLS handshake with ``host`` failed; the folder of ``endpoint`` counted for it."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _untrusted(error, endpoint)
+        return _untrusted(error, host, endpoint)
     reason = error.reason or ""
     if reason.endswith(_CLIENT_ALERTS):
-        return _unwanted(reason, endpoint)
+        return _unwanted(reason, host, endpoint)
     said = (reason or str(error)).replace("_", " ").lower()
     return Refusal(
-        f"{endpoint.host} and this machine cannot agree on TLS: {said}",
+        f"{host} and this machine cannot agree on TLS: {said}",
         "check that this port speaks TLS, version 1.2 or later",
     )
 
 
-def _untrusted(error: ssl.SSLCertVerificationError, endpoint: Endpoint) -> Refusal:
+def _untrusted(error: ssl.SSLCertVerificationError, host: str, endpoint: Endpoint) -> Refusal:
     chain = error.chain if isinstance(error, Mistrust) else []
     leaf: Certificate = chain[0] if chain else {}
-    place, code = f"the certificate of {endpoint.host}", getattr(error, "verify_code", 0)
+    place, code = f"the certificate of {host}", getattr(error, "verify_code", 0)
     if code in {_EXPIRED, _EARLY} and (bad := _untimely(chain, early=code == _EARLY)) is not None:
         return _at_the_wrong_time(place, bad, is_leaf=bad is leaf, early=code == _EARLY)
     if code in _WRONG_NAMES:
@@ -99,7 +99,7 @@ def _at_the_wrong_time(place: str, bad: Certificate, *, is_leaf: bool, early: bo
     return Refusal(f"{what} expired on {date}", f"have {renewed} renewed; no file here can help")
 
 
-def _unwanted(reason: str, endpoint: Endpoint) -> Refusal:
+def _unwanted(reason: str, host: str, endpoint: Endpoint) -> Refusal:
     """Explain an alert about the client certificate."""
     said = reason.partition("ALERT_")[2].replace("_", " ").lower()
     try:
@@ -108,13 +108,13 @@ def _unwanted(reason: str, endpoint: Endpoint) -> Refusal:
         shown = []
     if shown:
         return Refusal(
-            f"{endpoint.host} refuses the client certificate {shown[-1][0]}: {said}",
+            f"{host} refuses the client certificate {shown[-1][0]}: {said}",
             "ask who runs the registry for a certificate that it accepts",
         )
     if not reason.endswith(("HANDSHAKE_FAILURE", "ACCESS_DENIED")):
-        wants = f"{endpoint.host} wants a client certificate, and there is none: {said}"
+        wants = f"{host} wants a client certificate, and there is none: {said}"
     else:
-        wants = f"{endpoint.host} refuses to talk TLS, perhaps for want of a client certificate: {said}"
+        wants = f"{host} refuses to talk TLS, perhaps for want of a client certificate: {said}"
     pair = _place(endpoint, "client.cert and client.key")
     return Refusal(f"{wants}; {_looked(endpoint)}", f"put yours into {pair}")
 
@@ -138,7 +138,7 @@ def _looked(endpoint: Endpoint) -> str:
     if folder is not None:
         return f"{folder} was read"
     roots = ", ".join(map(str, endpoint.certs))
-    return f"there is no folder for it in {roots}" if roots else "no folder for certificates is set"
+    return f"there is no folder for {endpoint.host} in {roots}" if roots else "no folder for certificates is set"
 
 
 def _place(endpoint: Endpoint, names: str) -> str:

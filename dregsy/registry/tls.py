@@ -7,7 +7,7 @@ on disk restarts nothing.
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -103,7 +103,7 @@ class Contexts:
         A renewal may write one file after the other: while the last change is younger than a minute, what
         was good before it goes on to count. CredentialsError where there are no usable settings.
         """
-        endpoint = replace(self._endpoint, host=host)
+        endpoint = certificates.counting(self._endpoint, host)
         mark = _state(endpoint)
         known = self._known.get(host)
         if known is not None and known.mark == mark:

@@ -13,7 +13,7 @@ import ssl
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
@@ -24,7 +24,7 @@ from yarl import URL
 from dregsy import __version__
 from dregsy.errors import DregsyError, RegistryError, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
-from dregsy.registry import proxies, refusals, tls
+from dregsy.registry import certificates, proxies, refusals, tls
 
 BUFFER = 2**20
 JSON_LIMIT = 16 * 2**20
@@ -290,8 +290,8 @@ def translate(error: Exception, method: str, url: str, registry: Endpoint | None
     cause = getattr(error, "os_error", None) or error
     if not isinstance(cause, ssl.SSLError) and isinstance(cause.__cause__, ssl.SSLError):
         cause = cause.__cause__  # TLS 1.3 tells only after the handshake that a client certificate is missing
-    asked = replace(registry or Endpoint(place), host=place)
-    text, hint, retryable = _explain_connection(error, cause, asked) or _explain_answer(error, cause, place)
+    counting = certificates.counting(registry or Endpoint(place), place)
+    text, hint, retryable = _explain_connection(error, cause, place, counting) or _explain_answer(error, cause, place)
     if registry is not None and place != registry.api_host:
         text += f" (on behalf of {registry.host})"
     kind = Unreachable
@@ -310,13 +310,12 @@ _PLAIN_REASONS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_RE
 """What TLS says when it meets a server that speaks something else."""
 
 
-def _explain_connection(error: Exception, cause: BaseException, asked: Endpoint) -> Explanation | None:
+def _explain_connection(error: Exception, cause: BaseException, place: str, counting: Endpoint) -> Explanation | None:
     """Text, hint and whether to try again, for what kept the connection from coming about."""
-    place = asked.host
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
     if isinstance(cause, ssl.SSLError):
-        return (*refusals.explain(cause, asked), isinstance(cause, ssl.SSLEOFError))
+        return (*refusals.explain(cause, place, counting), isinstance(cause, ssl.SSLEOFError))
     if isinstance(error, aiohttp.ClientHttpProxyError):
         hint = "check HTTPS_PROXY and NO_PROXY, and the login in it"
         return f"the proxy on the way to {place} refuses the connection ({error.status})", hint, error.status >= 500

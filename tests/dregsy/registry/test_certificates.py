@@ -59,3 +59,29 @@ def test_a_root_that_is_no_folder(tmp_path: Path) -> None:
     assert certificates.files_of(Endpoint("reg.test", certs=(tmp_path / "file",))) == []
     with pytest.raises(CredentialsError, match="make the folder readable"):
         certificates.files_of(Endpoint("reg.test", certs=(tmp_path / ("x" * 300),)))
+
+
+def test_whose_folder_counts(tmp_path: Path) -> None:
+    """A server that a registry names has its own folder, or else the registry's; another port is another server."""
+    for name in ("reg.test:5000", "auth.test"):
+        (tmp_path / name).mkdir()
+    registry = Endpoint("reg.test:5000", certs=(tmp_path,))
+    hosts = ("reg.test:5000", "auth.test", "auth.test:5001", "cdn.test", "reg.test:5001", "x" * 300)
+
+    assert [certificates.counting(registry, host).host for host in hosts] == [
+        "reg.test:5000",
+        "auth.test",
+        "auth.test:5001",
+        "reg.test:5000",
+        "reg.test:5000",
+        "x" * 300,
+    ]
+
+
+def test_docker_hubs_folder_counts_for_its_api(tmp_path: Path) -> None:
+    """Docker Hub answers under a name of its own, and sends its clients elsewhere for logins."""
+    (tmp_path / "docker.io").mkdir()
+    hub = Endpoint("docker.io", certs=(tmp_path,))
+    found = [certificates.counting(hub, host) for host in ("registry-1.docker.io", "auth.docker.io")]
+
+    assert [certificates.folder_of(one) for one in found] == [tmp_path / "docker.io"] * 2

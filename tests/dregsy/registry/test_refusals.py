@@ -65,7 +65,7 @@ def refused(registry: ssl.SSLContext, endpoint: Endpoint, name: str = "localhost
     server = registry.wrap_bio(up, down, server_side=True)
     with pytest.raises(ssl.SSLError) as caught:
         talk(client, server)
-    return refusals.explain(caught.value, endpoint)
+    return refusals.explain(caught.value, endpoint.host, endpoint)
 
 
 def talk(client: ssl.SSLObject, server: ssl.SSLObject) -> None:
@@ -98,7 +98,7 @@ def test_no_folder(tmp_path: Path, stranger: Authority) -> None:
     roots = (tmp_path / "one", tmp_path / "two")
     text, hint = refused(serving(stranger.issue("x")), Endpoint(HOST, certs=roots))
 
-    assert f"there is no folder for it in {roots[0]}, {roots[1]}" in text
+    assert f"there is no folder for {HOST} in {roots[0]}, {roots[1]}" in text
     assert f"{roots[0] / HOST}/ca.crt" in hint
 
 
@@ -223,4 +223,4 @@ def test_nothing_keeps_it_from_being_told(folder: Path, spoil: Callable[[Path], 
     error = ssl.SSLCertVerificationError("x")
     error.verify_code, error.verify_message = 26, "unsuitable certificate purpose"
 
-    assert "unsuitable certificate purpose" in refusals.explain(error, at(folder)).text
+    assert "unsuitable certificate purpose" in refusals.explain(error, HOST, at(folder)).text
