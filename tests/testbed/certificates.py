@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,3 +91,10 @@ def _dated(
         .not_valid_before(now + dt.timedelta(days=start))
         .not_valid_after(now + dt.timedelta(days=end))
     )
+
+
+def serving(pair: tuple[Path, Path]) -> ssl.SSLContext:
+    """Return the TLS settings of a server with this certificate and key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    return context

@@ -1,6 +1,7 @@
 """A registry in the dress of its maker: the embedded registry's images, the maker's tokens, and the maker's own API."""
 
 import base64
+import ssl
 import uuid
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -27,20 +28,21 @@ class VendorServer:
     """Runs in the test's own loop while its ``async with`` lasts.
 
     ``users`` with their passwords make everything private. ``claims`` holds, by repository, what the
-    maker's API says of tags though it is not so; None leaves a tag out.
+    maker's API says of tags though it is not so; None leaves a tag out. ``tls`` makes it speak https.
     """
 
     realm: ClassVar[str]
     service: ClassVar[str]
     scheme: ClassVar[str] = "Bearer"
 
-    def __init__(self, *, users: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, users: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.store = Store()
         self.log = RequestLog()
         self.host = ""
         self.users = dict(users or {})
         self.claims: dict[str, dict[str, str | None]] = {}
         self._tokens: dict[str, set[str]] = {}
+        self._tls = tls
         self._runner: web.AppRunner | None = None
 
     def routes(self) -> list[web.RouteDef]:
@@ -89,7 +91,7 @@ class VendorServer:
         app.add_routes([*self.routes(), *Api(self.store).routes()])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
         self.host = "{}:{}".format(*self._runner.addresses[0][:2])
         return self
 
@@ -127,7 +129,8 @@ class VendorServer:
 
     def challenged(self) -> web.Response:
         """Ask for a login."""
-        text = f'{self.scheme} realm="http://{self.host}{self.realm}",service="{self.service}"'
+        way = "https" if self._tls else "http"
+        text = f'{self.scheme} realm="{way}://{self.host}{self.realm}",service="{self.service}"'
         return web.json_response({"errors": []}, status=401, headers={"WWW-Authenticate": text})
 
 
