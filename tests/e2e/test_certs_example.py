@@ -1,7 +1,6 @@
 """certs.d-example, set up as its README says, with each relay and the real tools behind them."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,9 +117,8 @@ def test_check_knows_a_half_done_folder(place: Place, relay: str) -> None:
     assert (whole := place.run(relay, "check")).code == 0, whole.said
 
 
-def test_the_readmes_commands_need_nothing(tmp_path: Path) -> None:
-    """The example has the names that the README tells, and nothing in it is taken for a certificate."""
+def test_nothing_in_the_example_is_taken_for_a_certificate() -> None:
+    """The example has the names that the README tells, with an ending that keeps them from being read."""
     names = sorted(file.name for file in (ROOT / "certs.d-example" / NAME).iterdir())
 
     assert names == ["ca.crt.example", "client.cert.example", "client.key.example"]
-    assert subprocess.run(["cp", "-r", ROOT / "certs.d-example", tmp_path / "x"], check=False).returncode == 0
