@@ -4,16 +4,18 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dregsy.cli.options import config_options, json_option, only_option, read_config, warn
 from dregsy.cli.voice import Manner, lines, log_options
-from dregsy.errors import ConfigError
+from dregsy.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from dregsy.config.load import Loaded
+    from dregsy.model.endpoint import Endpoint
     from dregsy.model.plan import Plan, Task
     from dregsy.model.report import Decision, Outcome
 
@@ -27,29 +29,51 @@ if TYPE_CHECKING:
 def command(config: str | None, *, strict: bool, only: str, diff: bool, as_json: bool, manner: Manner) -> int:
     """Check the config file; copy nothing.
 
-    All problems of the file are told at once. With --diff the registries are asked as well, and each
-    image is listed as missing, changed or current at its target.
+    All problems of the file, and of the certificates for its registries, are told at once. With --diff the
+    registries are asked as well, and each image is listed as missing, changed or current at its target.
     """
     from dregsy import app
-    from dregsy.cli.render import problem_data
+    from dregsy.cli.render import Paint, complaints, problem_data
 
     try:
         loaded = read_config(config, strict=strict)
+        tasks = app.selected(loaded.plan.tasks, only)
+        unusable = tuple(_unusable_certificates(tasks))
+        if unusable and not diff:
+            raise ConfigError((*loaded.warnings, *unusable))
     except ConfigError as error:
         if not as_json:
             raise
         _write({"valid": False, "problems": [problem_data(problem) for problem in error.problems]})
         return error.exit_code
-    tasks = app.selected(loaded.plan.tasks, only)
     if as_json and not diff:
         warnings = [problem_data(warning) for warning in loaded.warnings]
         _write({"valid": True, "tasks": [task.name for task in tasks], "problems": warnings})
         return 0
     warn(loaded)
     if diff:
+        for line in complaints(ConfigError(unusable), Paint.on(sys.stderr, os.environ)):
+            click.echo(line, err=True, color=True)
         return _diff(loaded, only, manner, as_json=as_json)
     click.echo(f"{name_of(config)} is valid: {extent(loaded.plan, tasks)}")
     return 0
+
+
+def _unusable_certificates(tasks: "tuple[Task, ...]") -> Iterator[Problem]:
+    """Look at the certificates for all registries, and tell all that is wrong with them, each thing once."""
+    from dregsy.registry import tls
+
+    places: dict[Endpoint, str] = {}
+    for task in tasks:
+        for endpoint in (task.source, *task.targets):
+            places.setdefault(endpoint, task.where)
+    once: set[str] = set()
+    for endpoint, where in places.items():
+        file, _, line = where.rpartition(":")
+        for fault in tls.faults(endpoint):
+            if fault.message not in once:
+                once.add(fault.message)
+                yield Problem(file, int(line or 0), endpoint.host, fault.message, fault.hint)
 
 
 def name_of(config: str | None) -> str:

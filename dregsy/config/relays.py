@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from dregsy import relay
+from dregsy.config import certs
 from dregsy.config.problems import NEEDS_KEYS, Findings, Loc, explained, nearest
 from dregsy.config.source import Data, Items, Scalar, Table, shown
 from dregsy.errors import RelayUnavailable
@@ -96,7 +97,10 @@ def _checked(name: str, data: Table, findings: Findings, *, strict: bool) -> Cho
         return None
     unknown = findings.unknown_keys(kind.Settings, section, strict=strict, at=at) if at else ()
     settings = _settings(kind.Settings, section, findings, at, {str(loc[-1]) for loc in unknown if len(loc) == 2})
-    return None if settings is None else Chosen(name, kind, settings)
+    if settings is None:
+        return None
+    certs.look(at, settings, findings)
+    return Chosen(name, kind, settings)
 
 
 def _invalid(name: str, data: Table, findings: Findings) -> None:

@@ -41,8 +41,27 @@ _MEANINGS = (
     ),
     _Meaning(
         Unreachable,
+        ("certificate has expired or is not yet valid",),
+        hint="have the certificate renewed, and check this machine's clock; no CA can help",
+    ),
+    _Meaning(
+        Unreachable,
+        (
+            "x509: certificate is valid for",
+            "x509: certificate is not valid for",
+            "x509: cannot validate certificate for",
+        ),
+        hint="write the registry's address with a name that its certificate has, or have one made with this name",
+    ),
+    _Meaning(
+        Unreachable,
+        ("certificate required", "bad certificate", "remote error: tls: "),
+        hint="put a client certificate that the registry accepts, and its key, into the relay's certs.d folder",
+    ),
+    _Meaning(
+        Unreachable,
         ("x509:", "tls: ", "certificate"),
-        hint="put the registry's CA and, if it wants one, a client certificate into the relay's certs.d folder",
+        hint="put the registry's CA into the relay's certs.d folder",
     ),
     _Meaning(
         Unreachable,

@@ -1,148 +1,216 @@
-"""What a registry's certificate is checked against, and which certificate is shown to it: certs.d folders.
+"""TLS settings for a registry: what its certificate is checked against, and which certificate is shown to it.
 
-Every file of the folder is looked at when a context is made, so that a bad one is named here and not
-met as a handshake that fails for no visible reason.
+They come from certs.d folders and the system's store, and follow the files: whoever renews a certificate
+on disk restarts nothing.
 """
 
-import base64
-import os
 import ssl
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
-from typing import NoReturn
-from urllib.parse import urlsplit
+from typing import Any, NoReturn
 
 from dregsy.errors import CredentialsError
 from dregsy.model.endpoint import Endpoint
-from dregsy.model.ref import HUB_NAMES
+from dregsy.registry import certificates
 
-_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-_SUFFIXES = frozenset({".crt", ".cert", ".key"})
-_FILE_LIMIT = 1 << 20
-_UTC_TIME = 0x17
-_VERSION = 0xA0
+RENEWAL_SECONDS = 60.0
+"""How long a renewal may leave files that do not fit together, before that is an error."""
+
+_LOOKS = 3
+"""How often files are read that change while they are read."""
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
+
+
+class Mistrust(ssl.SSLCertVerificationError):
+    """A handshake in which the other side's certificate was refused.
+
+    ``chain`` tells of that certificate, and of those that vouch for it as far as they were found, in the
+    form of ``SSLObject.getpeercert``.
+    """
+
+    def __init__(self, error: ssl.SSLCertVerificationError, chain: list[dict[str, Any]]) -> None:
+        super().__init__(*error.args)
+        self.verify_code, self.verify_message = error.verify_code, error.verify_message
+        self.chain = chain
+
+
+class _Handshake(ssl.SSLObject):
+    """A connection that remembers which certificate it refused."""
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            # Public in Python 3.13 only, and told about connections only that came about.
+            told: Callable[[], list[Any] | None] = getattr(
+                getattr(self, "_sslobj", None), "get_verified_chain", lambda: None
+            )
+            raise Mistrust(error, [one.get_info() for one in told() or ()]) from error
 
 
 def context_for(endpoint: Endpoint) -> ssl.SSLContext:
     """Return the TLS settings for ``endpoint.host``, TLS 1.2 or later.
 
-    Of ``endpoint.certs`` the first folder counts that has one named ``host:port`` or else ``host``. Its
-    ``*.crt`` are CAs in addition to the system's (SSL_CERT_FILE and SSL_CERT_DIR are honoured), each
-    ``*.cert`` with its ``*.key`` is shown to a registry that asks. CredentialsError names a file that
-    cannot be used.
+    The ``*.crt`` of its folder are CAs in addition to the system's (SSL_CERT_FILE and SSL_CERT_DIR are
+    honoured); a ``*.cert`` with its ``*.key`` is shown to a registry that asks, of several with keys of
+    one kind the last by name. CredentialsError names a file that cannot be used.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    # A folder may trust a CA that is not at the root of its chain, as Go has it; and what newer
-    # Pythons want of a certificate beyond that must not depend on the Python in use.
-    context.verify_flags = ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
-    if not endpoint.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    else:
-        context.load_default_certs()
-    try:
-        folder = _folder(endpoint)
-        files = _files(folder) if folder else []
-    except OSError as error:
-        raise _unusable(
-            endpoint.host,
-            f"cannot look for certificates in {error.filename}: {error.strerror}",
-            "make the folder readable",
-        ) from error
-    for file in files:
-        if file.suffix == ".crt" and endpoint.verify:
-            context.load_verify_locations(cadata=b"".join(_authorities(file, endpoint.host)))
-    for certificate, key in _pairs(files, endpoint.host):
-        _load_pair(context, certificate, key, endpoint.host)
+    context = _bare(verify=endpoint.verify)
+    if found := list(_load(context, endpoint)):
+        if len(found) > 1:
+            found[0].hint += "; 'dregsy check' names all that is wrong there"
+        raise found[0]
     return context
+
+
+def faults(endpoint: Endpoint) -> list[CredentialsError]:
+    """Return all that is wrong with the certificates for a host, where ``context_for`` raises the first."""
+    return list(_load(_bare(verify=False), endpoint))
 
 
 def fingerprint(endpoint: Endpoint) -> Fingerprint:
     """Return path, time, size and inode of every file that ``context_for`` reads; it changes when one does.
 
-    Cheap enough to be taken before each request. What cannot be read is left out here: making the
-    context says so.
+    Cheap enough to be taken before each request. The time is that of the last change in nanoseconds, of
+    rights and names too. What cannot be read has none: making the context says why.
     """
-    marks = []
+    marks: list[tuple[str, int, int, int]] = []
     try:
-        folder = _folder(endpoint)
-        for file in _files(folder) if folder else []:
-            state = file.stat()
-            marks.append((str(file), state.st_mtime_ns, state.st_size, state.st_ino))
+        marks.extend(_mark(file) for file in certificates.files_in(certificates.folder_of(endpoint)))
     except OSError as error:
         marks.append((str(error.filename), 0, 0, error.errno or 0))
     return tuple(marks)
 
 
-def _folder(endpoint: Endpoint) -> Path | None:
-    """The first folder for the host; OSError when that cannot be told."""
-    names = list(_names(endpoint.host))
-    candidates = (root / name for root in endpoint.certs for name in names)
-    return next((one for one in candidates if one.is_dir()), None)
+class Contexts:
+    """The TLS settings of a registry and of the servers it sends its clients to, kept until their files change.
+
+    ``now`` is the clock that files are dated by.
+    """
+
+    def __init__(self, endpoint: Endpoint, now: Callable[[], float] = time.time) -> None:
+        self._endpoint = endpoint
+        self._now = now
+        self._known: dict[str, _Known] = {}
+        self._bad: dict[str, tuple[object, CredentialsError]] = {}
+
+    def at(self, host: str) -> ssl.SSLContext:
+        """Return the settings for a host; looks at its files each time, and reads those that changed.
+
+        A renewal may write one file after the other: while the last change is younger than a minute, what
+        was good before it goes on to count. CredentialsError where there are no usable settings.
+        """
+        endpoint = certificates.counting(self._endpoint, host)
+        mark = _state(endpoint)
+        known = self._known.get(host)
+        if known is not None and known.mark == mark:
+            return known.context
+        if host not in self._bad or self._bad[host][0] != mark:
+            try:
+                self._known[host] = _settled(endpoint)
+            except CredentialsError as error:
+                self._bad[host] = mark, error
+            else:
+                return self._known[host].context
+        if known is not None and self._is_being_renewed(endpoint):
+            return known.context
+        raise self._bad[host][1].with_traceback(None)
+
+    def _is_being_renewed(self, endpoint: Endpoint) -> bool:
+        try:
+            folder = certificates.folder_of(endpoint)
+            changed = folder.stat().st_ctime_ns if folder else 0
+        except OSError:
+            return False
+        newest = max([changed, *(changed for _, changed, *_ in fingerprint(endpoint))]) / 1e9
+        return abs(self._now() - newest) < RENEWAL_SECONDS
 
 
-def _names(host: str) -> Iterator[str]:
-    """What a host's folder may be called: first with its port, then without."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Settings, and the state of the files they were made from."""
+
+    mark: object
+    context: ssl.SSLContext
+
+
+def _settled(endpoint: Endpoint) -> _Known:
+    """Read files that do not change meanwhile: of a pair, both are from before a renewal or both from after it."""
+    for _ in range(_LOOKS - 1):
+        mark = _state(endpoint)
+        try:
+            known = _Known(mark, context_for(endpoint))
+        except CredentialsError:
+            if _state(endpoint) == mark:
+                raise
+            continue
+        if _state(endpoint) == mark:
+            return known
+    return _Known(_state(endpoint), context_for(endpoint))
+
+
+def _state(endpoint: Endpoint) -> object:
+    """All that a context depends on; the system's folder is searched by OpenSSL with each handshake."""
+    system = ssl.get_default_verify_paths().cafile if endpoint.verify else None
     try:
-        parts = urlsplit(f"//{host}")
-        name, port = parts.hostname or "", parts.port
-    except ValueError:
+        return fingerprint(endpoint), _mark(Path(system)) if system else None
+    except OSError:
+        return fingerprint(endpoint), None
+
+
+def _mark(file: Path) -> tuple[str, int, int, int]:
+    state = file.stat()
+    return str(file), state.st_ctime_ns, state.st_size, state.st_ino
+
+
+def _bare(*, verify: bool) -> ssl.SSLContext:
+    """Settings that know no folder yet."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslobject_class = _Handshake
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    # A folder may trust a CA that is not at the root of its chain, as Go has it; and what newer
+    # Pythons want of a certificate beyond that must not depend on the Python in use.
+    context.verify_flags = ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    if verify:
+        context.load_default_certs()
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _load(context: ssl.SSLContext, endpoint: Endpoint) -> Iterator[CredentialsError]:
+    """Put all files for a host into a context; gives what is wrong with them."""
+    host = endpoint.host
+    try:
+        files = certificates.files_of(endpoint)
+    except CredentialsError as error:
+        yield error
         return
-    names = [f"[{name}]", name] if ":" in name else [name]
-    if name in HUB_NAMES:
-        names += sorted(HUB_NAMES - {name})
-    for suffix in ([f":{port}"] if port is not None else []) + [""]:
-        # A host may come from a registry's answer: it is a name, and never a way to other folders.
-        yield from (one + suffix for one in names if one.strip(".") and not set(one) & {"/", "\0"})
-
-
-def _files(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
-        return sorted(path for entry in entries if (path := Path(entry.path)).suffix in _SUFFIXES)
-
-
-def _pairs(files: list[Path], host: str) -> Iterator[tuple[Path, Path]]:
-    """Each client certificate with its key; CredentialsError for one without the other."""
     for file in files:
-        if file.suffix == ".cert":
-            key = file.with_suffix(".key")
-            if key not in files:
-                raise _unusable(
-                    host, f"the client certificate {file} has no key", f"put its key into {key.name} beside it"
-                )
-            yield file, key
-        elif file.suffix == ".key" and (certificate := file.with_suffix(".cert")) not in files:
-            raise _unusable(
-                host,
-                f"the key {file} has no client certificate",
-                f"put the certificate into {certificate.name} beside it",
-            )
-
-
-def _authorities(file: Path, host: str) -> list[bytes]:
-    """The CAs of a file; of several, some may be out of date, as they are while one replaces another."""
-    certificates = _certificates(file, host)
-    faults = [_fault_of_time(one) for one in certificates]
-    if all(faults):
-        raise _unusable(host, f"the CA certificate {file} {faults[0]}", "put a valid one there, or remove the file")
-    return certificates
+        if file.suffix == ".crt" and endpoint.verify:
+            try:
+                context.load_verify_locations(cadata=certificates.authorities(file, host))
+            except CredentialsError as error:
+                yield error
+    yield from certificates.halves(files, host)
+    for certificate, key in certificates.pairs(files):
+        try:
+            _load_pair(context, certificate, key, host)
+        except CredentialsError as error:
+            yield error
 
 
 def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path, host: str) -> None:
-    if fault := _fault_of_time(_certificates(certificate, host)[0]):
-        raise _unusable(host, f"the client certificate {certificate} {fault}", "put a renewed one and its key there")
-    if b"PRIVATE KEY-----" not in _read(key, host):
-        raise _unusable(host, f"{key} holds no private key in PEM form", "put the client certificate's key there")
+    certificates.check_pair(certificate, key, host)
 
     def refuse_encrypted() -> NoReturn:
         # Without this OpenSSL would ask for a passphrase at the terminal, and wait.
-        raise _unusable(
+        raise certificates.unusable(
             host,
             f"the key {key} is protected by a passphrase",
             f"remove it: openssl pkey -in {key.name} -out plain.key",
@@ -152,82 +220,13 @@ def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path, host: str)
         context.load_cert_chain(certificate, key, refuse_encrypted)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise _unusable(
+            raise certificates.unusable(
                 host, f"the key {key} does not belong to {certificate}", "put the two of one pair there"
             ) from error
-        raise _unusable(
+        raise certificates.unusable(
             host, f"TLS cannot use {certificate} with {key}: {error.reason or 'bad data'}", "put a valid pair there"
         ) from error
-
-
-def _certificates(file: Path, host: str) -> list[bytes]:
-    """The certificates of a PEM file, in DER form; there is at least one, and OpenSSL can read them all."""
-    blocks = _read(file, host).decode("ascii", "ignore").split(_BEGIN)[1:]
-    hint = "it should look like '-----BEGIN CERTIFICATE----- …': 'openssl x509' converts other forms"
-    if not blocks:
-        raise _unusable(host, f"{file} holds no certificate in PEM form", hint)
-    try:
-        certificates = [base64.b64decode(block.partition(_END)[0]) for block in blocks]
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=b"".join(certificates))
-        for one in certificates:
-            _validity(one)
-    except (ssl.SSLError, ValueError, IndexError, StopIteration) as error:
-        raise _unusable(host, f"{file} holds a certificate that is damaged", hint) from error
-    return certificates
-
-
-def _read(file: Path, host: str) -> bytes:
-    hint = "make it a file that this user can read, or remove it"
-    try:
-        if not S_ISREG(file.stat().st_mode):  # a pipe would have to be waited for, a device may have no end
-            raise _unusable(host, f"cannot read {file}: it is not a regular file", hint)
-        with file.open("rb") as opened:
-            data = opened.read(_FILE_LIMIT + 1)
     except OSError as error:
-        raise _unusable(host, f"cannot read {file}: {error.strerror}", hint) from error
-    if len(data) > _FILE_LIMIT:
-        raise _unusable(host, f"{file} is larger than 1 MiB", "put nothing but certificates or a key there")
-    if not data.strip():
-        raise _unusable(host, f"{file} is empty", "put the certificate or key there, or remove the file")
-    return data
-
-
-def _fault_of_time(certificate: bytes) -> str:
-    """What keeps a certificate from being valid today; empty for nothing."""
-    start, end = _validity(certificate)
-    now = datetime.now(UTC)
-    if now > end:
-        return f"expired on {end:%Y-%m-%d %H:%M} UTC"
-    return f"is not valid before {start:%Y-%m-%d %H:%M} UTC" if now < start else ""
-
-
-def _validity(certificate: bytes) -> tuple[datetime, datetime]:
-    """Read notBefore and notAfter (RFC 5280, 4.1), which the ssl module tells of CAs only."""
-    _, signed = next(_elements(certificate))
-    _, body = next(_elements(signed))
-    fields = [value for tag, value in _elements(body) if tag != _VERSION]  # then serial, algorithm, issuer, validity
-    start, end = (_time(tag, value.decode("ascii")) for tag, value in _elements(fields[3]))
-    return start, end
-
-
-def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Tag and content of each of the DER elements that follow one another in ``data`` (X.690, 8.1)."""
-    at = 0
-    while at < len(data):
-        tag, length, at = data[at], data[at + 1], at + 2
-        if length & 0x80:
-            size = length & 0x7F
-            length, at = int.from_bytes(data[at : at + size]), at + size
-        yield tag, data[at : at + length]
-        at += length
-
-
-def _time(tag: int, text: str) -> datetime:
-    """Read a time of a certificate: years of two digits are those from 1950 to 2049."""
-    if tag == _UTC_TIME:
-        text = ("19" if text >= "5" else "20") + text
-    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
-
-
-def _unusable(host: str, message: str, hint: str) -> CredentialsError:
-    return CredentialsError(message, host=host, hint=hint)
+        raise certificates.unusable(
+            host, f"cannot read {certificate} with {key}: {error.strerror}", "put a valid pair there"
+        ) from error

@@ -13,7 +13,7 @@ import ssl
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
@@ -25,7 +25,7 @@ from yarl import URL
 from dregsy import __version__
 from dregsy.errors import DregsyError, RegistryError, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
-from dregsy.registry import proxies, tls
+from dregsy.registry import certificates, proxies, refusals, tls
 
 BUFFER = 2**20
 JSON_LIMIT = 16 * 2**20
@@ -137,7 +137,7 @@ class Wire:
         self._environ = environ
         self._timeouts = timeouts or Timeouts()
         self._session: aiohttp.ClientSession | None = None
-        self._contexts: dict[str, tuple[object, ssl.SSLContext]] = {}
+        self._contexts = tls.Contexts(endpoint)
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
     async def close(self) -> None:
@@ -174,7 +174,7 @@ class Wire:
                 answer = await self._answer(method, url, headers, content)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 # Without a cause: the library's errors repeat URLs with their queries.
-                raise translate(error, method, url) from None
+                raise translate(error, method, url, self._endpoint) from None
             return Response(answer, self._timeouts.whole, sending)
 
     async def _answer(
@@ -184,7 +184,7 @@ class Wire:
         netloc = parts.netloc.rpartition("@")[2]
         proxy = proxies.proxy_for(parts.scheme, netloc, self._environ)
         login = {"Proxy-Authorization": basic(proxy.login)} if proxy and proxy.login else {}
-        secure = self._context(netloc) if parts.scheme == "https" else True
+        secure = self._contexts.at(netloc) if parts.scheme == "https" else True
         headers = {"Accept-Encoding": "identity", **headers}
         limits, read, total = self._timeouts, self._timeouts.read, None
         if isinstance(body, _Sending):
@@ -222,15 +222,6 @@ class Wire:
                 trust_env=False,
             )
         return self._session
-
-    def _context(self, netloc: str) -> ssl.SSLContext:
-        """Return the TLS settings for a host; made anew when its certificates changed on disk."""
-        endpoint = replace(self._endpoint, host=netloc)
-        mark = tls.fingerprint(endpoint)
-        known = self._contexts.get(netloc)
-        if known is None or known[0] != mark:
-            known = self._contexts[netloc] = (mark, tls.context_for(endpoint))
-        return known[1]
 
 
 class _Sending:
@@ -308,13 +299,19 @@ def show(url: str) -> str:
         return "(address)"
 
 
-def translate(error: Exception, method: str, url: str) -> DregsyError:
-    """Say in this project's words what the HTTP library, the socket or TLS reported."""
+def translate(error: Exception, method: str, url: str, registry: Endpoint | None = None) -> DregsyError:
+    """Say in this project's words what the HTTP library, the socket or TLS reported.
+
+    ``registry`` is whose certificates counted, also where it sent us to another server.
+    """
     place = urlsplit(show(url)).netloc
     cause = getattr(error, "os_error", None) or error
     if not isinstance(cause, ssl.SSLError) and isinstance(cause.__cause__, ssl.SSLError):
         cause = cause.__cause__  # TLS 1.3 tells only after the handshake that a client certificate is missing
-    text, hint, retryable = _explain_connection(error, cause, place) or _explain_answer(error, cause, place)
+    counting = certificates.counting(registry or Endpoint(place), place)
+    text, hint, retryable = _explain_connection(error, cause, place, counting) or _explain_answer(error, cause, place)
+    if registry is not None and place != registry.api_host:
+        text += f" (on behalf of {registry.host})"
     kind = Unreachable
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         kind = UntrustedCertificate
@@ -331,16 +328,12 @@ _PLAIN_REASONS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_RE
 """What TLS says when it meets a server that speaks something else."""
 
 
-def _explain_connection(error: Exception, cause: BaseException, place: str) -> Explanation | None:
+def _explain_connection(error: Exception, cause: BaseException, place: str, counting: Endpoint) -> Explanation | None:
     """Text, hint and whether to try again, for what kept the connection from coming about."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        reason = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
-        hint = f"put the CA that signed it into the certificates folder as {place}/ca.crt, or mend the certificate"
-        return f"the certificate of {place} is not trusted: {reason}", hint, False
+        cause = error.certificate_error
     if isinstance(cause, ssl.SSLError):
-        reason = (cause.reason or str(cause)).replace("_", " ").lower()
-        hint = f"if the registry wants a client certificate, put client.cert and client.key into {place}/"
-        return f"{place} and this machine cannot agree on TLS: {reason}", hint, isinstance(cause, ssl.SSLEOFError)
+        return (*refusals.explain(cause, place, counting), isinstance(cause, ssl.SSLEOFError))
     if isinstance(error, aiohttp.ClientHttpProxyError):
         hint = "check HTTPS_PROXY and NO_PROXY, and the login in it"
         return f"the proxy on the way to {place} refuses the connection ({error.status})", hint, error.status >= 500

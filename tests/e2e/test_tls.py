@@ -1,6 +1,7 @@
 """Certificates, through the command and real TLS registries."""
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def target(tmp_path: Path, authority: Authority) -> Any:
 
 def run(tmp_path: Path, source: DockerRegistry, target: DockerRegistry, repo: str, **location: Any) -> Done:
     """Mirror one repository to ``target`` with the certificates in tmp_path/certs.d."""
+    (tmp_path / "certs.d").mkdir(exist_ok=True)
     push(source.host, repo, images.image(repo), "v1")
     config = mirror(source.host, target.host, {"from": repo})
     config["tasks"][0]["target"].update(location)
@@ -69,8 +71,8 @@ def test_unknown_authority(tmp_path: Path, target: DockerRegistry, registry_a: D
     done = run(tmp_path, registry_a, target, repo)
 
     assert done.code == 1
-    assert f"the certificate of {target.host} is not trusted" in done.said
-    assert "ca.crt" in done.said
+    assert f"the certificate of {target.host} is signed by 'testbed authority', whom nobody here trusts" in done.said
+    assert f"put its certificate into {tmp_path}/certs.d/{target.host}/ca.crt" in done.said
 
 
 def test_expired_server(tmp_path: Path, authority: Authority, registry_a: DockerRegistry, repo: str) -> None:
@@ -81,7 +83,8 @@ def test_expired_server(tmp_path: Path, authority: Authority, registry_a: Docker
         done = run(tmp_path, registry_a, target, repo)
 
     assert done.code == 1
-    assert "certificate has expired" in done.said
+    assert f"the certificate of {target.host} expired on 2" in done.said
+    assert "ca.crt" not in done.said
 
 
 def test_skip_tls_verify(tmp_path: Path, authority: Authority, registry_a: DockerRegistry, repo: str) -> None:
@@ -103,3 +106,56 @@ def test_key_without_certificate(
 
     assert done.code == 1
     assert "client.key" in done.said
+
+
+def test_the_wrong_client_certificate(
+    tmp_path: Path, authority: Authority, target: DockerRegistry, registry_a: DockerRegistry, repo: str
+) -> None:
+    """A pair that the registry does not accept is named by its file."""
+    trust(tmp_path, target.host, authority, pair=False)
+    stranger = Authority(tmp_path / "stranger", "stranger")
+    home = tmp_path / "certs.d" / target.host
+    for file, name in zip(stranger.issue("client", client=True), ("client.cert", "client.key"), strict=True):
+        shutil.copy(file, home / name)
+
+    done = run(tmp_path, registry_a, target, repo)
+
+    assert done.code == 1
+    assert f"{target.host} refuses the client certificate {home}/client.cert: " in done.said
+
+
+@pytest.mark.parametrize(
+    ("issued", "told"),
+    [
+        ({"names": ["other.test", "10.0.0.1"]}, "is not for this name: it is for other.test, 10.0.0.1"),
+        ({"start_days": 3}, "is not valid before 2"),
+    ],
+)
+def test_a_wrong_server_certificate(
+    tmp_path: Path, authority: Authority, registry_a: DockerRegistry, repo: str, issued: dict[str, Any], told: str
+) -> None:
+    """Another name and another time are told as what they are, and nobody is asked for a CA."""
+    trust(tmp_path, "127.0.0.1", authority, pair=False)
+    with DockerRegistry(tmp_path / "tls", tls=authority.issue(f"wrong-{tmp_path.name}", **issued)) as target:
+        done = run(tmp_path, registry_a, target, repo)
+
+    assert done.code == 1
+    assert f"the certificate of {target.host} {told}" in done.said
+    assert "ca.crt" not in done.said
+
+
+def test_an_encrypted_key(
+    tmp_path: Path, authority: Authority, target: DockerRegistry, registry_a: DockerRegistry, repo: str
+) -> None:
+    """A key with a passphrase is an error that tells how to remove it; nobody is asked for it, and nothing waits."""
+    trust(tmp_path, target.host, authority, pair=True)
+    key = tmp_path / "certs.d" / target.host / "client.key"
+    command = ["openssl", "pkcs8", "-topk8", "-passout", "pass:secret", "-in", str(key), "-out", f"{key}.new"]
+    subprocess.run(command, check=True, capture_output=True)
+    shutil.move(f"{key}.new", key)
+
+    done = run(tmp_path, registry_a, target, repo)
+
+    assert done.code == 1
+    assert f"the key {key} is protected by a passphrase" in done.said
+    assert "openssl pkey" in done.said

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,19 +15,24 @@ HERE = ("localhost", "127.0.0.1", "::1")
 
 
 class Authority:
-    """Issues certificates; ``ca_file`` is the certificate that clients and servers must trust."""
+    """Issues certificates; ``ca_file`` is the certificate that clients and servers must trust.
 
-    def __init__(self, folder: Path, name: str = "testbed authority") -> None:
+    It is good for ``days`` from now, and its key is in ``key_file``.
+    """
+
+    def __init__(self, folder: Path, name: str = "testbed authority", *, days: float = 30) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.ca_file = folder / "ca.crt"
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
-        builder = _dated(self._name, self._name, self._key.public_key(), -1, 30)
+        builder = _dated(self._name, self._name, self._key.public_key(), min(-1.0, days - 1), days)
         certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(
             self._key, hashes.SHA256()
         )
         self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        self.key_file = folder / "ca.key"
+        self.key_file.write_bytes(_plain(self._key))
 
     def issue(
         self,
@@ -51,18 +57,18 @@ class Authority:
         certificate_file, key_file = self.folder / f"{name}.cert", self.folder / f"{name}.key"
         certificate = builder.sign(self._key, hashes.SHA256())
         certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        key_file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.TraditionalOpenSSL,
-                serialization.NoEncryption(),
-            )
-        )
+        key_file.write_bytes(_plain(key))
         return certificate_file, key_file
 
 
 def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _plain(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
 
 
 def _general(name: str) -> x509.GeneralName:
@@ -85,3 +91,10 @@ def _dated(
         .not_valid_before(now + dt.timedelta(days=start))
         .not_valid_after(now + dt.timedelta(days=end))
     )
+
+
+def serving(pair: tuple[Path, Path]) -> ssl.SSLContext:
+    """Return the TLS settings of a server with this certificate and key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    return context

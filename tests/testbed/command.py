@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,16 @@ class Done:
 
 
 class Dregsy:
-    """Runs ``dregsy`` with ``folder`` as home and working directory; ``environ`` is added to a bare environment."""
+    """Runs ``dregsy`` with ``folder`` as home and working directory; ``environ`` is added to a bare environment.
 
-    def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+    ``within`` is put before its command line, as an Island asks for.
+    """
+
+    def __init__(self, folder: Path, environ: Mapping[str, str] | None = None, *, within: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **(environ or {})}
+        self.within = within
         self.program = str(Path(sys.executable).parent / "dregsy")
 
     def write(self, text: str, name: str = "sync.yaml") -> str:
@@ -51,7 +55,7 @@ class Dregsy:
     def run(self, *arguments: str, stdin: str = "") -> Done:
         """Run the command to its end."""
         done = subprocess.run(
-            [self.program, *arguments],
+            [*self.within, self.program, *arguments],
             env=self.environ,
             cwd=self.folder,
             input=stdin,
@@ -66,7 +70,7 @@ class Dregsy:
         """Start the command; its output goes to the files ``out`` and ``err`` in the folder."""
         with (self.folder / "out").open("w") as out, (self.folder / "err").open("w") as err:
             return subprocess.Popen(
-                [self.program, *arguments],
+                [*self.within, self.program, *arguments],
                 env=self.environ,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

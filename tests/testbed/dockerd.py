@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,9 +21,10 @@ class Dockerd:
     """A dockerd that runs while its ``with`` lasts; ``host`` is what DOCKER_HOST would say.
 
     ``options`` are more command-line options, such as another ``--host``. Images stay over ``stop`` and ``start``.
+    ``within`` is put before its command line, as an Island asks for.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, within: Sequence[str] = ()) -> None:
         if os.geteuid() != 0:
             raise RuntimeError("a docker daemon needs root: run the tests as root, in a container if you like")
         # Not below pytest's folders: the path of a socket may have 107 bytes, and dockerd makes longer ones.
@@ -30,6 +32,7 @@ class Dockerd:
         self.host = f"unix://{self.folder}/d.sock"
         self.log = self.folder / "log"
         self._options = options
+        self._within = within
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,6 +51,7 @@ class Dockerd:
         (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
         (self.folder / "pid").unlink(missing_ok=True)
         command = [
+            *self._within,
             "dockerd", "--storage-driver=overlay2", "--iptables=false", "--ip6tables=false", "--ip-forward=false",
             "--ip-masq=false", "--userland-proxy=false", "--bridge=none", "--shutdown-timeout=3",
             f"--host={self.host}", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -69,6 +69,7 @@ class DockerRegistry:
     ``tls`` are the paths of its certificate and key, ``client_ca`` asks clients for certificates of that
     authority, ``users`` asks for Basic logins, and ``extra`` is laid over the config: see TokenServer.config.
     ``host`` is the address as references have it; it stays the same over ``stop`` and ``start``.
+    ``within`` is put before its command line, as an Island asks for.
     """
 
     def __init__(
@@ -80,12 +81,14 @@ class DockerRegistry:
         users: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
         address: str = "127.0.0.1",
+        within: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.data = folder / "data"
         self.log = folder / "log"
         self.host = ""
         self._address = address
+        self._within = within
         self._file = folder / "config.yml"
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -121,7 +124,7 @@ class DockerRegistry:
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["docker-registry", "serve", str(self._file)],
+                [*self._within, "docker-registry", "serve", str(self._file)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread of ours holds a lock that prctl needs

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 from tests.dregsy.cli.conftest import Dregsy, Pair
+from tests.testbed.certificates import Authority
 
 
 async def test_valid_file(dregsy: Dregsy, config: str, embedded_pair: Pair) -> None:
@@ -76,3 +77,48 @@ async def test_diff_as_json(dregsy: Dregsy, config: str) -> None:
         ("second", "failed"),
     ]
     assert data["images"][2]["kind"] == "not-found"
+
+
+def broken(tmp_path: Path, authority: Authority) -> Path:
+    """A config with two registries, one of which has a folder of certificates in which much is wrong."""
+    folder = tmp_path / "certs.d" / "a.example"
+    folder.mkdir(parents=True)
+    (tmp_path / "certs.d" / "b.example").mkdir()
+    (folder / "ca.crt").write_text("garbage")
+    (folder / "lone.key").write_text("x")
+    (folder / "old.cert").write_bytes(authority.issue("old", start_days=-9, days=-3)[0].read_bytes())
+    (folder / "old.key").write_bytes((authority.folder / "old.key").read_bytes())
+    file = tmp_path / "certs.yaml"
+    task = "{name: x, source: {registry: a.example}, target: {registry: b.example}, mappings: [{from: c}]}"
+    file.write_text(f"native: {{certs-dir: {tmp_path}/certs.d}}\ntasks:\n- {task}\n- {task.replace('x', 'y', 1)}\n")
+    return file
+
+
+async def test_broken_certificates(dregsy: Dregsy, tmp_path: Path, authority: Authority) -> None:
+    """All that is wrong with the certificates for the registries is told at once, each thing once and with a place."""
+    file = broken(tmp_path, authority)
+
+    text = await dregsy("check", "-config", str(file), "-run", "x")
+    data = await dregsy("check", "--json", "-config", str(file))
+
+    lines = text.err.splitlines()
+    told = [name for line in lines for name in ("ca.crt", "lone.key", "old.cert") if f"a.example/{name} " in line]
+    assert (text.code, text.out, told) == (1, "", ["ca.crt", "lone.key", "old.cert"])
+    assert [line.startswith(f"error: {file}:3: a.example: ") for line in lines] == [True] * 3
+    assert (data.code, json.loads(data.out)["valid"], len(json.loads(data.out)["problems"])) == (1, False, 3)
+
+
+async def test_broken_certificates_do_not_keep_from_comparing(
+    dregsy: Dregsy, config: str, tmp_path: Path, embedded_pair: Pair
+) -> None:
+    """With ``--diff`` they are told first, and then all is compared that can be."""
+    folder = tmp_path / "certs.d" / embedded_pair[1].host
+    folder.mkdir(parents=True)
+    (folder / "lone.key").write_text("x")
+    with Path(config).open("a") as file:
+        file.write(f"native: {{certs-dir: {tmp_path}/certs.d}}\n")
+
+    ran = await dregsy("check", "--diff", "-config", config, "-run", "first")
+
+    assert (ran.code, "lone.key has no client certificate" in ran.err) == (1, True)
+    assert "failed" in ran.out

@@ -1,3 +1,7 @@
+import subprocess
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from dregsy.errors import (
@@ -12,6 +16,8 @@ from dregsy.errors import (
 )
 from dregsy.model.endpoint import Login, Secret
 from dregsy.registry.complaints import explain, redact
+from tests.testbed.certificates import Authority
+from tests.testbed.servers import DockerRegistry
 
 
 @pytest.mark.parametrize(
@@ -80,3 +86,33 @@ def test_secrets_do_not_pass(text: str, shown: str) -> None:
     logins = [Login("u", Secret("open sesame")), Login(identity_token=Secret("t0k3n")), Login("v", Secret("is"))]
 
     assert shown == redact(text, logins)
+
+
+@pytest.mark.parametrize(
+    ("server", "own_ca", "hint"),
+    [
+        ({"start_days": -5, "days": -1}, True, "have the certificate renewed"),
+        ({"start_days": 3}, True, "have the certificate renewed"),
+        ({"names": ["other.test"]}, True, "a name that its certificate has"),
+        ({"names": []}, True, "a name that its certificate has"),
+        ({}, False, "put the registry's CA into"),
+        (None, True, "put a client certificate that the registry accepts"),
+    ],
+)
+def test_what_skopeo_says_of_certificates(
+    tmp_path: Path, authority: Authority, server: dict[str, Any] | None, own_ca: bool, hint: str
+) -> None:
+    """What to do depends on what is wrong with which certificate; a CA is asked for only where that helps."""
+    pair = authority.issue(f"said-{tmp_path.name}", **(server or {}))
+    (tmp_path / "certs").mkdir()
+    if own_ca:
+        (tmp_path / "certs/ca.crt").write_bytes(authority.ca_file.read_bytes())
+    clients = authority.ca_file if server is None else None
+    with DockerRegistry(tmp_path / "registry", tls=pair, client_ca=clients) as registry:
+        command = ["skopeo", "inspect", f"--cert-dir={tmp_path}/certs", f"docker://{registry.host}/x:v1"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    error = explain(done.stderr, relay="skopeo")
+
+    assert isinstance(error, Unreachable)
+    assert hint in error.hint
+    assert error.retryable is False

@@ -1,9 +1,14 @@
 """Real certificates in certs.d folders, and real handshakes over loopback."""
 
 import asyncio
+import ctypes
 import os
 import ssl
-from collections.abc import Callable
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -400,3 +405,185 @@ def test_the_fingerprint_tells_of_every_change(certs: Path, authority: Authority
 
     assert len(set(seen)) == len(seen)
     assert tls.fingerprint(endpoint(certs)) == seen[-1]
+
+
+# --- all that is wrong at once, and files that change while a program runs -------------------------------------------
+
+
+def test_all_faults_at_once(certs: Path, authority: Authority) -> None:
+    """Whoever asks what is wrong learns of every file; a connection's error names the first and says how to see all."""
+    folder = certs / HOST
+    mixed(authority, folder)
+    (folder / "ca.crt").write_bytes(b"garbage")
+    (folder / "old.crt").write_bytes(authority.issue("old-ca", start_days=-9, days=-3)[0].read_bytes())
+    (folder / "lone.key").write_bytes(b"x")
+    found = tls.faults(endpoint(certs))
+    with pytest.raises(CredentialsError, match=r"ca\.crt holds no certificate") as caught:
+        tls.context_for(endpoint(certs))
+
+    named = [
+        next(name for name in ("ca.crt", "old.crt", "lone.key", "client.key") if name in one.message) for one in found
+    ]
+    assert named == ["ca.crt", "old.crt", "lone.key", "client.key"]
+    assert "dregsy check" in caught.value.hint
+
+
+def test_no_faults(certs: Path, authority: Authority) -> None:
+    """A good folder has none, and neither has a host without a folder."""
+    trust(certs / HOST, authority)
+    show_pair(certs / HOST, authority)
+
+    assert tls.faults(endpoint(certs)) + tls.faults(endpoint(certs, host="other.test")) == []
+
+
+async def test_files_that_nobody_may_read(authority: Authority) -> None:
+    """Files and folders without the right to read them are told as that, and heal when they get it."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        folder = root / HOST
+        trust(folder, authority)
+        settings = tls.Contexts(endpoint(root))
+        (folder / "ca.crt").chmod(0)
+        with somebody_else(), pytest.raises(CredentialsError, match=r"cannot read .*ca\.crt: Permission denied"):
+            settings.at(HOST)
+        (folder / "ca.crt").chmod(0o644)
+        folder.chmod(0)
+        with somebody_else(), pytest.raises(CredentialsError, match=r"cannot look for certificates in .*: Permission"):
+            settings.at(HOST)
+        folder.chmod(0o755)
+        with somebody_else():
+            healed = settings.at(HOST)
+
+    assert await talk(server(authority.issue("s")), healed) == "welcome"
+
+
+@contextmanager
+def somebody_else() -> Iterator[None]:
+    """Be nobody, in this thread and towards the file system only."""
+    libc = ctypes.CDLL(None)
+    libc.setfsuid(65534)
+    try:
+        yield
+    finally:
+        libc.setfsuid(0)
+
+
+async def test_a_renewed_ca_counts_at_once(certs: Path, authority: Authority, stranger: Authority) -> None:
+    """Settings stay the same object until a file changes, and are then those of the new file."""
+    trust(certs / HOST, authority)
+    settings = tls.Contexts(endpoint(certs))
+    before = settings.at(HOST)
+    again = settings.at(HOST)
+    trust(certs / HOST, stranger)
+
+    assert before is again
+    assert await talk(server(stranger.issue("s")), settings.at(HOST)) == "welcome"
+    assert "issuer" in await talk(server(authority.issue("s")), settings.at(HOST))
+
+
+async def test_a_mounted_secret_that_is_swapped(certs: Path, authority: Authority, stranger: Authority) -> None:
+    """The way of Kubernetes: files are links through ``..data``, which is itself swapped for another folder."""
+    folder = certs / HOST
+    for version, one in (("..1", authority), ("..2", stranger)):
+        trust(folder / version, one)
+        show_pair(folder / version, one)
+    (folder / "..data").symlink_to("..1")
+    for name in ("ca.crt", "client.cert", "client.key"):
+        (folder / name).symlink_to(f"..data/{name}")
+    settings = tls.Contexts(endpoint(certs))
+    registries = [server(one.issue("s"), clients=one.ca_file) for one in (authority, stranger)]
+    before = [await talk(one, settings.at(HOST)) == "welcome" for one in registries]
+    (folder / "..data_tmp").symlink_to("..2")
+    (folder / "..data_tmp").replace(folder / "..data")
+
+    assert before == [True, False]
+    assert [await talk(one, settings.at(HOST)) == "welcome" for one in registries] == [False, True]
+
+
+async def test_the_systems_file_is_followed(
+    certs: Path, tmp_path: Path, authority: Authority, stranger: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system's store that is updated counts from the next connection on."""
+    store = tmp_path / "store.pem"
+    store.write_bytes(stranger.ca_file.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(store))
+    settings = tls.Contexts(endpoint(certs))
+    before = await talk(server(authority.issue("s")), settings.at(HOST))
+    store.write_bytes(authority.ca_file.read_bytes())
+
+    assert "issuer" in before
+    assert await talk(server(authority.issue("s")), settings.at(HOST)) == "welcome"
+
+
+async def test_the_systems_folder_counts(
+    certs: Path, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SSL_CERT_DIR is a folder as ``openssl rehash`` makes it, where files may come later."""
+    store = tmp_path / "store"
+    store.mkdir()
+    monkeypatch.setenv("SSL_CERT_DIR", str(store))
+    client = tls.Contexts(endpoint(certs)).at(HOST)
+    before = await talk(server(authority.issue("s")), client)
+    (store / "ca.pem").write_bytes(authority.ca_file.read_bytes())
+    subprocess.run(["openssl", "rehash", str(store)], check=True, capture_output=True)
+
+    assert "issuer" in before
+    assert await talk(server(authority.issue("s")), client) == "welcome"
+
+
+async def test_a_renewal_in_progress_breaks_nothing(certs: Path, authority: Authority) -> None:
+    """While a pair is half renewed the old one goes on to be used; when it stays so, that is an error that heals."""
+    folder = certs / HOST
+    trust(folder, authority)
+    show_pair(folder, authority)
+    now = [0.0]
+    settings = tls.Contexts(endpoint(certs), now=lambda: time.time() + now[0])
+    before = settings.at(HOST)
+    certificate, key = authority.issue("renewed", client=True)
+    (folder / "client.cert").write_bytes(certificate.read_bytes())
+    meanwhile = settings.at(HOST)
+    now[0] = 2 * tls.RENEWAL_SECONDS
+    for _ in range(2):  # told each time, not only when it is found
+        with pytest.raises(CredentialsError, match=r"client\.key does not belong to"):
+            settings.at(HOST)
+    (folder / "client.key").write_bytes(key.read_bytes())
+
+    assert meanwhile is before
+    assert await talk(server(authority.issue("s"), clients=authority.ca_file), settings.at(HOST)) == "welcome"
+
+
+def test_what_was_never_good_is_an_error_at_once(certs: Path, authority: Authority) -> None:
+    """Only files that were good before get time for their renewal."""
+    mixed(authority, certs / HOST)
+    with pytest.raises(CredentialsError, match="does not belong to"):
+        tls.Contexts(endpoint(certs)).at(HOST)
+
+
+async def test_of_several_pairs_the_last_is_shown(certs: Path, authority: Authority, stranger: Authority) -> None:
+    """Of pairs with keys of one kind the last by name counts, whatever the registry asks for."""
+    trust(certs / HOST, authority)
+    show_pair(certs / HOST, stranger, "a")
+    show_pair(certs / HOST, authority, "b")
+    registry = server(authority.issue("server"), clients=authority.ca_file)
+    good = await talk(registry, tls.context_for(endpoint(certs)))
+    show_pair(certs / HOST, stranger, "c")
+
+    assert good == "welcome"
+    assert await talk(registry, tls.context_for(endpoint(certs))) != "welcome"
+
+
+async def test_a_refused_certificate_is_remembered(certs: Path, stranger: Authority) -> None:
+    """The error of a handshake knows the certificate that it refused."""
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    registry, client = server(stranger.issue("s", names=["a.test"])), tls.context_for(endpoint(certs))
+    async with asyncio.timeout(10), await asyncio.start_server(answer, "127.0.0.1", 0, ssl=registry) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        with pytest.raises(tls.Mistrust) as caught:
+            await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname="a.test")
+
+    assert caught.value.chain[0]["subjectAltName"] == (("DNS", "a.test"),)
+    assert isinstance(caught.value, ssl.SSLCertVerificationError)

@@ -1,6 +1,7 @@
 """A registry in the dress of its maker: the embedded registry's images, the maker's tokens, and the maker's own API."""
 
 import base64
+import ssl
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -30,14 +31,14 @@ class VendorServer:
 
     ``users`` with their passwords make everything private. ``claims`` holds, by repository, what the
     maker's API says of tags though it is not so; None leaves a tag out. ``pushed`` is since when tags point at
-    what they do, in all repositories.
+    what they do, in all repositories. ``tls`` makes it speak https.
     """
 
     realm: ClassVar[str]
     service: ClassVar[str]
     scheme: ClassVar[str] = "Bearer"
 
-    def __init__(self, *, users: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, users: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.store = Store()
         self.log = RequestLog()
         self.host = ""
@@ -45,6 +46,7 @@ class VendorServer:
         self.claims: dict[str, dict[str, str | None]] = {}
         self.pushed: dict[str, datetime] = {}
         self._tokens: dict[str, set[str]] = {}
+        self._tls = tls
         self._runner: web.AppRunner | None = None
 
     def routes(self) -> list[web.RouteDef]:
@@ -101,7 +103,7 @@ class VendorServer:
         app.add_routes([*self.routes(), *Api(self.store).routes()])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
         self.host = "{}:{}".format(*self._runner.addresses[0][:2])
         return self
 
@@ -139,7 +141,8 @@ class VendorServer:
 
     def challenged(self) -> web.Response:
         """Ask for a login."""
-        text = f'{self.scheme} realm="http://{self.host}{self.realm}",service="{self.service}"'
+        way = "https" if self._tls else "http"
+        text = f'{self.scheme} realm="{way}://{self.host}{self.realm}",service="{self.service}"'
         return web.json_response({"errors": []}, status=401, headers={"WWW-Authenticate": text})
 
 
