@@ -52,9 +52,7 @@ class Link:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._wire is not None
-        self._wire.communicate()  # the end of its input is its end
-        for name in (self.tools, self.registries):
-            subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
+        self._wire.communicate()  # the end of its input is its end, and that of the namespaces
 
 
 def missing() -> str:
@@ -150,11 +148,15 @@ class _Wire:
 
 
 def main(tools: str, registries: str, seconds: str) -> None:
-    """Make the namespaces and carry packets until the standard input ends."""
+    """Make the namespaces and carry packets until the standard input ends, however whoever holds it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who measures ends this process when everything else has ended
-    files = _end(tools, TOOL_ADDRESS, REGISTRY_ADDRESS), _end(registries, REGISTRY_ADDRESS, TOOL_ADDRESS)
-    print("ready", flush=True)
-    _Wire(files, float(seconds)).run(sys.stdin.fileno())
+    try:
+        files = _end(tools, TOOL_ADDRESS, REGISTRY_ADDRESS), _end(registries, REGISTRY_ADDRESS, TOOL_ADDRESS)
+        print("ready", flush=True)
+        _Wire(files, float(seconds)).run(sys.stdin.fileno())
+    finally:
+        for name in (tools, registries):
+            subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

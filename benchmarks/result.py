@@ -28,7 +28,11 @@ class Result:
 
 def at_most(text: str, value: float, limit: float, unit: str = "") -> Goal:
     """A goal that a figure stays at or under a limit; a figure that is no number was not measured."""
-    return unmeasured(text, "no run") if math.isnan(value) else Goal(text, f"{value:.3g}{unit}", value <= limit)
+    return (
+        unmeasured(text, "no run")
+        if math.isnan(value)
+        else Goal(text, f"{value:,.0f}{unit}" if value >= 100 else f"{value:.3g}{unit}", value <= limit)
+    )
 
 
 def unmeasured(text: str, why: str) -> Goal:

@@ -28,7 +28,7 @@ def run(session: Session) -> list[Result]:
 
 def _version(session: Session) -> Result:
     peers = session.peers(OURS[0], *OTHERS)
-    entries = [Entry(peer.name) for peer in peers]
+    entries = [Entry(Path(peer.program).name) for peer in peers]
     environ = clean_environ(session.folder / "home", None)
     for _ in range(session.times * RUNS):
         for peer, entry in zip(peers, entries, strict=True):

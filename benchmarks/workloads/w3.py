@@ -29,7 +29,8 @@ def run(session: Session) -> list[Result]:
 
 
 def _shape(session: Session, tags: int, repositories: int) -> Result:
-    session.say(f"{tags} tags in {repositories} repositories")
+    plural = "repository" if repositories == 1 else "repositories"
+    session.say(f"{tags} tags in {repositories} {plural}")
     name = f"w3-{repositories}"
     stock = session.stock(name, lambda stock: images(stock, tags, repositories))
     folder = session.folder / name
@@ -37,7 +38,6 @@ def _shape(session: Session, tags: int, repositories: int) -> Result:
         contest = Contest(bed, stock, folder, warm)
         contest.forget()
         entries = contest.entries(session.peers(*PEERS), session.times)
-    plural = "repository" if repositories == 1 else "repositories"
     notes = [
         "The goal of about no requests with a list of digests is shown by the tests: docker-registry has no such list."
     ]
