@@ -33,8 +33,8 @@ fmt: $(STAMP) ## format the code and apply safe fixes
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## measure, side by side with skopeo (minutes; never part of the tests)
-	@sh tools/debian-packages.sh
+bench: $(STAMP) ## measure, side by side with skopeo and others in PATH (an hour; ARGS='--only W1 --scale 0.1' tries it)
+	@sh tools/debian-packages.sh docker-registry skopeo iproute2
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what setup and the tools made

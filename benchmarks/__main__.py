@@ -1,55 +1,70 @@
-"""``make bench``: run the workloads and print the table; ``--write`` puts it into docs/benchmarks.md, too."""
+"""``make bench``: run the workloads and print the tables; ``--write`` puts them into docs/benchmarks.md, too."""
 
 import argparse
-import os
-import platform
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.workloads import Bench, Row
+from benchmarks import report
+from benchmarks.result import Result
+from benchmarks.session import Session
+from benchmarks.workloads import start, w1, w2, w3, w4, w5, w6, w7
 
-PAGE = Path(__file__).resolve().parent.parent / "docs/benchmarks.md"
-WORKLOADS = ("version", "idle", "no_op", "big_layer")
+ROOT = Path(__file__).resolve().parent.parent
+PAGE, RESULTS = ROOT / "docs/benchmarks.md", ROOT / "benchmarks/results.json"
+MARK = "<!-- figures -->\n"
+WORKLOADS: dict[str, Callable[[Session], list[Result]]] = {
+    "start": start.run,
+    "W1": w1.run,
+    "W2": w2.run,
+    "W3": w3.run,
+    "W4": w4.run,
+    "W5": w5.run,
+    "W6": w6.run,
+    "W7": w7.run,
+}
+USUAL = [name for name in WORKLOADS if name != "W7"]
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| figure | dregsy (native relay) | skopeo | our limit |", "|---|---|---|---|"]
-    lines += [f"| {row.what} | {row.ours} | {row.other} | {row.limit} |" for row in rows]
-    return "\n".join(lines)
+def names(text: str) -> list[str]:
+    """Read ``--only``."""
+    wanted = text.split(",")
+    if unknown := set(wanted) - set(WORKLOADS):
+        raise argparse.ArgumentTypeError(f"no workload: {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
+    return wanted
 
 
-def machine() -> str:
-    """What the figures were taken on."""
-    skopeo = subprocess.run(["skopeo", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**30
-    return (
-        f"{os.cpu_count()} processors ({platform.machine()}), {memory} GiB, Python {platform.python_version()}, "
-        f"{skopeo}; two docker-registry 2.8 on loopback, plain http"
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument(
+        "--only", type=names, default=USUAL, metavar="W1,W3", help="some workloads; W7 takes twenty minutes: only here"
     )
+    parser.add_argument("--times", type=int, default=5, help="timed runs of each tool; the median counts (default: 5)")
+    parser.add_argument("--scale", type=float, default=1.0, help="below 1: smaller workloads to try things with")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work there, and take its images again next time")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and benchmarks/results.json")
+    return parser.parse_args()
 
 
 def main() -> int:
     """Run what was asked for."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--times", type=int, default=5, help="runs of each contender; the median counts")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
-    parser.add_argument("workload", nargs="*", choices=[*WORKLOADS, []], help="default: all")
-    chosen = parser.parse_args()
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), chosen.times)
-        with bench.source, bench.target:
-            for name in chosen.workload or WORKLOADS:
-                print(f"{name} …", file=sys.stderr, flush=True)
-                rows += getattr(bench, name)()
-    print(table(rows))
+    chosen = arguments()
+    with ExitStack() as stack:
+        folder = chosen.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dregsy-bench-")))
+        session = Session(folder.resolve(), chosen.times, chosen.scale)
+        results: list[Result] = []
+        for name in chosen.only:
+            print(f"{name} …", file=sys.stderr, flush=True)
+            results += WORKLOADS[name](session)
+    text = report.markdown(results, session)
+    print(text)
     if chosen.write:
-        head, mark, _ = PAGE.read_text().partition("<!-- figures -->\n")
-        PAGE.write_text(f"{head}{mark}\nMedians of {chosen.times} runs on: {machine()}.\n\n{table(rows)}\n")
+        head, mark, _ = PAGE.read_text().partition(MARK)
+        PAGE.write_text(f"{head}{mark}\n{text}")
+        RESULTS.write_text(report.document(results, session))
     return 0
 
 

@@ -1,0 +1,1 @@
+"""The workloads, one file each; what is measured in each stands in its first lines."""
