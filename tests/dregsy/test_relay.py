@@ -66,4 +66,4 @@ def test_broken(name: str, guest: str) -> None:
 
 def test_features_are_named() -> None:
     """Features are texts that an error message can show."""
-    assert {str(one) for one in Feature} == {"all-platforms", "one-platform", "some-platforms", "digest-target"}
+    assert {str(one) for one in Feature} == {"all-platforms", "one-platform", "some-platforms"}

@@ -498,6 +498,6 @@ def test_settings_have_the_names_of_the_config_file() -> None:
 
     assert (settings.dockerhost, settings.api_version, settings.cleanup) == (None, None, True)
     assert Settings.model_validate({"api-version": "1.41"}).api_version == "1.41"
-    assert frozenset({Feature.ONE_PLATFORM, Feature.DIGEST_TARGET}) == DockerRelay.features
+    assert frozenset({Feature.ONE_PLATFORM}) == DockerRelay.features
     with pytest.raises(ValidationError):
         Settings.model_validate({"api-version": "newest"})
