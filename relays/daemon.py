@@ -141,7 +141,7 @@ def _answered(client: Client, question: Callable[[Client], T], silence: float) -
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.settimeout(ANSWER_SECONDS)
                 probe.connect(path)
-        client.version(api_version=False)
+        client.get(f"{client.base_url}/_ping", timeout=ANSWER_SECONDS)
         client.timeout = int(silence) + 1
         return question(client)
 
