@@ -105,7 +105,7 @@ def load(name: str) -> type[Relay]:
     point = known[name]
     try:
         return cast("type[Relay]", point.load())
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError, SystemExit) as error:
         package = point.dist.name if point.dist else "the package it comes from"
         raise RelayUnavailable(
             f"relay {name!r} cannot be loaded: {error}",
