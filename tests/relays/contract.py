@@ -489,6 +489,8 @@ async def test_a_target_that_is_down(
     outcomes = await LocalExecutor(shop.relay).run(task, copy)
 
     assert failures(outcomes) == ["unreachable", None]
+    assert outcomes[0].failure is not None
+    assert outcomes[0].failure.retryable
     assert {"v1": subject.identity(image.top)} == await subject.at(registry_b.host, repo)
 
 

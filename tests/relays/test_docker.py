@@ -14,7 +14,6 @@ from dregsy.embedded import images
 from dregsy.errors import (
     CredentialsError,
     ImageError,
-    NotFound,
     RelayError,
     RelayUnsupported,
     Unauthorized,
@@ -342,20 +341,6 @@ async def test_a_broken_target_takes_nothing_from_the_others(
     assert broken.retryable
     assert isinstance(good, Moved)
     assert references(daemon) == []
-
-
-@pytest.mark.parametrize("alone", [False, True])
-async def test_what_is_missing_is_not_found(
-    dockerd: Dockerd, daemon: APIClient, tmp_path: Path, repo: str, alone: bool, registry_a: DockerRegistry
-) -> None:
-    """A digest that the source does not have concerns all targets."""
-    del daemon
-    if not alone:
-        push(registry_a.host, repo, images.image(repo), "v1")
-    copy = order(Ref(registry_a.host, repo), Digest.of(repo.encode()), Ref(NOWHERE, repo, "v1"))
-    async with relaying(dockerd, tmp_path) as relay:
-        with pytest.raises(NotFound):
-            await relay.copy(copy, Endpoint(registry_a.host), [Endpoint(NOWHERE)])
 
 
 async def test_logins_go_to_the_daemon(
