@@ -16,7 +16,7 @@ from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, UsageError
 from dregsy.executor import LocalExecutor
 from dregsy.model import pattern
-from dregsy.model.plan import Once, Plan, Task
+from dregsy.model.plan import Once, Plan, RelayChoice, Task
 from dregsy.model.report import (
     Decision,
     Event,
@@ -110,6 +110,12 @@ async def check(
         for task in tasks:
             await orchestrator.check(task, partial(_told, task, found, emit))
     return not ending.stop.is_set()
+
+
+async def prove(choice: RelayChoice, *, environ: Mapping[str, str], state: str | None = None) -> None:
+    """Start and end a relay with all that it needs; raises what stands in its way, mostly RelayUnavailable."""
+    async with _working(Plan((), choice, state=state), environ, _to_all(())):
+        pass
 
 
 def _told(
@@ -275,8 +281,7 @@ class _Trial:
         """Start and end all that the plan needs; raises a DregsyError when that fails, or there is nothing to run."""
         if not selected(plan.tasks, self._only):
             raise UsageError(_nothing(plan, self._only).message, hint="to end dregsy, stop it")
-        async with _working(plan, self._environ, _to_all(())):
-            pass
+        await prove(plan.relay, environ=self._environ, state=plan.state)
 
 
 @asynccontextmanager

@@ -6,11 +6,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from dregsy.errors import DregsyError
+from dregsy.errors import DregsyError, RelayUnsupported
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Task
 from dregsy.model.report import Failure, Moved, Outcome, Status
-from dregsy.relay import Relay
+from dregsy.relay import Relay, needs
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +51,10 @@ class LocalExecutor:
         return [results] * len(copy.targets) if isinstance(results, Failure) else results
 
     async def _counted(self, copy: Copy, source: Endpoint, targets: Sequence[Endpoint]) -> Sequence[Moved | Failure]:
+        if lacking := needs(copy) - self._relay.features:
+            name = type(self._relay).__name__
+            text = f"{copy.source}: {name} lacks the feature {', '.join(lacking)}"
+            raise RelayUnsupported(text, relay=name, hint="use the native relay, which has all")
         done = await self._relay.copy(copy, source, targets)
         results = [one if isinstance(one, Moved) else Failure.of(one) for one in done]
         if len(results) != len(copy.targets):

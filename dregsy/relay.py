@@ -27,7 +27,7 @@ GROUP = "dregsy.relays.v1"
 
 
 class Feature(StrEnum):
-    """What a relay may be able to do; checked before the first byte moves."""
+    """What a relay may be able to do, besides copying a tag: checked with the config, and before each copy."""
 
     ALL_PLATFORMS = "all-platforms"
     """Copies an index with all its images, byte for byte."""
@@ -35,8 +35,6 @@ class Feature(StrEnum):
     """Copies one image out of an index."""
     SOME_PLATFORMS = "some-platforms"
     """Writes an index of some of an index's images: that of ``Copy.index`` which ``model.subset`` makes."""
-    DIGEST_TARGET = "digest-target"
-    """Writes to a target that has a digest and no tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +75,18 @@ class Relay(Protocol):
 
         Returns for each target what was moved, or why it does not have the image: a slow or broken
         target takes nothing from the others. Raises a DregsyError where the reason concerns them all.
-        ``copy.source`` carries a digest: exactly that content is to be copied. Once a target's tag is
-        written, everything below it is there. When cancelled it stops, cleans up and lets the
+        ``copy.source`` carries a digest: exactly that content is to be copied, and what the copy needs is
+        among ``features``. A target without a tag gets the content alone. Once a target's tag is written,
+        everything below it is there. When cancelled it stops, cleans up and lets the
         cancellation pass.
         """
+
+
+def needs(copy: Copy) -> frozenset[Feature]:
+    """Return what a relay must be able to do for ``copy``; that an image has several platforms nobody knows yet."""
+    if copy.subset:
+        return frozenset({Feature.SOME_PLATFORMS})
+    return frozenset({Feature.ONE_PLATFORM}) if copy.platforms else frozenset()
 
 
 def installed() -> dict[str, EntryPoint]:
@@ -99,7 +105,7 @@ def load(name: str) -> type[Relay]:
     point = known[name]
     try:
         return cast("type[Relay]", point.load())
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError, SystemExit) as error:
         package = point.dist.name if point.dist else "the package it comes from"
         raise RelayUnavailable(
             f"relay {name!r} cannot be loaded: {error}",

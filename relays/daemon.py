@@ -141,7 +141,7 @@ def _answered(client: Client, question: Callable[[Client], T], silence: float) -
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.settimeout(ANSWER_SECONDS)
                 probe.connect(path)
-        client.version(api_version=False)
+        client.get(f"{client.base_url}/_ping", timeout=ANSWER_SECONDS)
         client.timeout = int(silence) + 1
         return question(client)
 
@@ -203,7 +203,7 @@ def push(client: Client, image: str, target: Ref, login: Login) -> Moved:
     digest = ""
     for line in _lines(stream):
         statuses[line.get("id", "")] = line.get("status", "")
-        digest = (line.get("aux") or {}).get("Digest") or digest
+        digest = (line.get("aux") or {}).get("Digest") or _told_digest(line.get("status", "")) or digest
     if not digest:
         raise DockerException(f"the push of {target} ended early")
     ends = list(statuses.values())
@@ -213,6 +213,11 @@ def push(client: Client, image: str, target: Ref, login: Login) -> Moved:
         blobs_mounted=sum(end.startswith("Mounted from") for end in ends),
         blobs_skipped=ends.count("Layer already exists"),
     )
+
+
+def _told_digest(status: str) -> str:
+    """Return the digest in ``v1: digest: sha256:… size: 1``, which is all that podman tells."""
+    return status.partition(": digest: ")[2].partition(" ")[0]
 
 
 def references(client: Client) -> dict[str, frozenset[Ref]]:

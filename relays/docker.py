@@ -72,7 +72,7 @@ class DockerRelay:
     """Moves images of one platform through a docker daemon."""
 
     Settings: ClassVar[type[BaseModel]] = Settings
-    features: ClassVar[frozenset[Feature]] = frozenset({Feature.ONE_PLATFORM, Feature.DIGEST_TARGET})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.ONE_PLATFORM})
 
     def __init__(self, settings: BaseModel, toolbox: Toolbox) -> None:
         """Take the settings; the daemon is not asked yet."""

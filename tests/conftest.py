@@ -29,6 +29,12 @@ _FOREIGN = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let authors of relays run the suite of tests/relays/contract.py on theirs."""
+    parser.addoption("--relay", metavar="NAME", help="run the relays' contract on this one alone")
+    parser.addoption("--relay-settings", metavar="JSON", default="{}", help="its section of the config file")
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty home, no docker config, and none of this machine's proxies, certificates and cloud logins."""

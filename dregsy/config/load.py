@@ -4,19 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-from dregsy.config import document, dregsy, source
+from dregsy.config import document, dregsy, relays, source
 from dregsy.config.files import Files
 from dregsy.config.problems import Findings
 from dregsy.errors import Problem
-from dregsy.model.plan import Plan
+from dregsy.model.plan import Plan, RelayChoice
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a file asks for, and what there is to say about it that does not stop a run."""
+    """What a file asks for, and what there is to say about it that does not stop a run.
+
+    ``relays`` are all that the file has settings for, whether or not it asks for them.
+    """
 
     plan: Plan
     warnings: tuple[Problem, ...] = ()
+    relays: tuple[RelayChoice, ...] = ()
 
 
 def load(
@@ -36,4 +40,4 @@ def load(
     content = document.resolve(read, environ, dregsy.VERBATIM, files)
     findings = Findings(content.file, content.data, read.problems)
     plan = dregsy.plan(content, findings, strict=strict)
-    return Loaded(plan, findings.sorted())
+    return Loaded(plan, findings.sorted(), relays.given(content.data))

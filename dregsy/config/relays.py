@@ -12,6 +12,7 @@ from dregsy.config import certs
 from dregsy.config.problems import NEEDS_KEYS, Findings, Loc, explained, nearest
 from dregsy.config.source import Data, Items, Scalar, Table, shown
 from dregsy.errors import RelayUnavailable
+from dregsy.model.plan import RelayChoice
 
 NATIVE, SKOPEO, DOCKER = "native", "skopeo", "docker"
 _DEPRECATED = ("dockerhost", "api-version")
@@ -55,6 +56,30 @@ def choose(data: Table, findings: Findings, *, strict: bool) -> Chosen | None:
         if other != name and data.get(other) is not None:
             _checked(other, data, findings, strict=strict)
     return chosen
+
+
+def given(data: Data) -> tuple[RelayChoice, ...]:
+    """Return all relays that a file without errors has settings for, whichever it chooses."""
+    if not isinstance(data, Table):
+        return ()
+    found = [
+        _checked(name, data, Findings("", data), strict=False)
+        for name in relay.installed()
+        if data.get(name) is not None
+    ]
+    return tuple(RelayChoice(one.name, one.settings) for one in found if one is not None)
+
+
+def defaults(name: str, kind: type[relay.Relay]) -> RelayChoice:
+    """Return a relay with the settings that count where a file gives none; RelayUnavailable when it needs some."""
+    try:
+        return RelayChoice(name, kind.Settings.model_validate({}))
+    except ValidationError as error:
+        keys = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
+        hint = "put them into a config file, and name it with -config"
+        raise RelayUnavailable(
+            f"relay {name!r} has settings without a default: {keys}", relay=name, hint=hint
+        ) from None
 
 
 def _name(data: Table) -> str:

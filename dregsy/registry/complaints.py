@@ -75,9 +75,10 @@ _MEANINGS = (
         retryable=True,
         hint="check the address, and that the registry is running",
     ),
-    _Meaning(DigestMismatch, ("does not match",), True),
-    _Meaning(NotFound, ("manifest unknown", "name unknown", "name not known", "404", "not found")),
+    _Meaning(DigestMismatch, ("does not match", "did not match", "verification failed"), True),
+    _Meaning(NotFound, ("manifest unknown", "unknown blob", "name unknown", "name not known", "404", "not found")),
 )
+_REFUSED = "manifest invalid"
 _UNFIT = ("no matching manifest", "no image found in", "unsupported", "preserve digests")
 
 
@@ -88,6 +89,8 @@ def explain(said: str, *, relay: str, output: str = "") -> DregsyError:
     """
     text = f"{relay}: {' '.join(said.split())}"
     lowered = said.lower()
+    if _REFUSED in lowered:
+        return RegistryError(text, hint="the registry does not take such an image")
     if any(words in lowered for words in _UNFIT):
         return ImageError(text, hint="this relay cannot copy this image; the native relay copies every kind")
     for meaning in _MEANINGS:

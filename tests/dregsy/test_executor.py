@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from dregsy.executor import LocalExecutor, contained
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Task
+from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
 from dregsy.model.report import Failure, Moved, Status
 from dregsy.relay import Toolbox
@@ -18,6 +20,7 @@ from relays.native.relay import NativeRelay, Settings
 from tests.testbed.copying import Workshop, task
 
 DIGEST = Digest.of(b"image")
+LINUX = Platform("linux", "amd64")
 MOVED = Moved(DIGEST, bytes_written=7)
 TASK = task("a.example", ("b.example", "c.example"))
 COPY = Copy(
@@ -70,6 +73,28 @@ async def test_results(guest: Callable[[Deed], GuestRelay]) -> None:
         (Status.COPIED, MOVED),
     ]
     assert relay.asked == [(COPY, TASK.source, [Endpoint("c.example"), Endpoint("b.example")])]
+
+
+class ModestRelay(GuestRelay):
+    """A relay that can do no more than it must."""
+
+    features = frozenset()
+
+
+@pytest.mark.parametrize(
+    "wish", [replace(COPY, platforms=(LINUX,)), replace(COPY, subset=(LINUX,)), replace(COPY, targets=(), to=())]
+)
+async def test_a_copy_that_needs_more_than_the_relay_can_do(tmp_path: Path, wish: Copy) -> None:
+    """A relay is never asked for what it did not say that it can do: it would do something else."""
+
+    async def nothing() -> Sequence[Moved | DregsyError]:
+        return []
+
+    relay = ModestRelay(Workshop(tmp_path).toolbox, nothing)
+    results = await LocalExecutor(relay).run(TASK, wish)
+
+    assert {one.failure.kind for one in results if one.failure} == ({"relay-unsupported"} if wish.targets else set())
+    assert bool(relay.asked) == (not wish.targets)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from docker import APIClient
 
 from tests.testbed.dockerd import Dockerd
+from tests.testbed.podman import Podman
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +16,13 @@ def dockerd() -> Iterator[Dockerd]:
     """Run a docker daemon for all tests of this process."""
     with Dockerd() as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="session")
+def podman() -> Iterator[Podman]:
+    """Run podman's service for all tests of this process."""
+    with Podman() as service:
+        yield service
 
 
 @pytest.fixture

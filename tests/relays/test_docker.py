@@ -14,7 +14,6 @@ from dregsy.embedded import images
 from dregsy.errors import (
     CredentialsError,
     ImageError,
-    NotFound,
     RelayError,
     RelayUnsupported,
     Unauthorized,
@@ -344,20 +343,6 @@ async def test_a_broken_target_takes_nothing_from_the_others(
     assert references(daemon) == []
 
 
-@pytest.mark.parametrize("alone", [False, True])
-async def test_what_is_missing_is_not_found(
-    dockerd: Dockerd, daemon: APIClient, tmp_path: Path, repo: str, alone: bool, registry_a: DockerRegistry
-) -> None:
-    """A digest that the source does not have concerns all targets."""
-    del daemon
-    if not alone:
-        push(registry_a.host, repo, images.image(repo), "v1")
-    copy = order(Ref(registry_a.host, repo), Digest.of(repo.encode()), Ref(NOWHERE, repo, "v1"))
-    async with relaying(dockerd, tmp_path) as relay:
-        with pytest.raises(NotFound):
-            await relay.copy(copy, Endpoint(registry_a.host), [Endpoint(NOWHERE)])
-
-
 async def test_logins_go_to_the_daemon(
     dockerd: Dockerd, daemon: APIClient, tmp_path: Path, repo: str, registry_b: DockerRegistry
 ) -> None:
@@ -498,6 +483,6 @@ def test_settings_have_the_names_of_the_config_file() -> None:
 
     assert (settings.dockerhost, settings.api_version, settings.cleanup) == (None, None, True)
     assert Settings.model_validate({"api-version": "1.41"}).api_version == "1.41"
-    assert frozenset({Feature.ONE_PLATFORM, Feature.DIGEST_TARGET}) == DockerRelay.features
+    assert frozenset({Feature.ONE_PLATFORM}) == DockerRelay.features
     with pytest.raises(ValidationError):
         Settings.model_validate({"api-version": "newest"})

@@ -17,7 +17,6 @@ from dregsy.errors import (
     CredentialsError,
     DigestMismatch,
     DregsyError,
-    NotFound,
     RelayError,
     RelayUnavailable,
     Unauthorized,
@@ -35,7 +34,6 @@ from relays.skopeo import Settings, SkopeoRelay, certificates
 from tests.testbed.certificates import Authority
 from tests.testbed.pushing import push
 from tests.testbed.servers import PATIENCE, DockerRegistry
-from tests.testbed.skopeo import Skopeo
 from tests.testbed.tokens import Grant, TokenServer
 
 NOWHERE = "127.0.0.1:1"
@@ -86,109 +84,6 @@ def multi(repo: str) -> images.Image:
     """Make an index of two platforms with attestations."""
     arm = images.image(repo, platform=Platform("linux", "arm64"))
     return images.index(images.image(repo), arm, attested=True)
-
-
-async def test_an_index_arrives_whole(
-    scratch: Path,
-    repo: str,
-    multi: images.Image,
-    skopeo: Skopeo,
-    registry_a: DockerRegistry,
-    registry_b: DockerRegistry,
-) -> None:
-    """Everything an index lists is at both targets afterwards, byte for byte, attestations too."""
-    push(registry_a.host, repo, multi, "v1")
-    targets = (Ref(registry_b.host, f"{repo}/one", "v1"), Ref(registry_b.host, f"{repo}/two", "v1"))
-    async with relaying(scratch) as relay:
-        copy = order(Ref(registry_a.host, repo), multi.digest, *targets)
-
-        results = await relay.copy(copy, Endpoint(registry_a.host), [Endpoint(registry_b.host)] * 2)
-
-    assert [Moved(multi.digest)] * 2 == results
-    assert [skopeo.same_image(f"{registry_a.host}/{repo}:v1", str(target)) for target in targets] == [True, True]
-    assert list(scratch.iterdir()) == []
-
-
-async def test_the_same_content_may_go_to_many_tags_at_once(
-    scratch: Path, repo: str, multi: images.Image, registry_a: DockerRegistry, registry_b: DockerRegistry
-) -> None:
-    """Copies of one image into one repository do not get into each other's way."""
-    push(registry_a.host, repo, multi, "v1")
-    async with relaying(scratch) as relay, asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(
-                relay.copy(
-                    order(Ref(registry_a.host, repo), multi.digest, Ref(registry_b.host, repo, f"v{number}")),
-                    Endpoint(registry_a.host),
-                    [Endpoint(registry_b.host)],
-                )
-            )
-            for number in range(6)
-        ]
-
-    assert [task.result() for task in tasks] == [[Moved(multi.digest)]] * 6
-
-
-@pytest.mark.parametrize("docker", [False, True])
-async def test_one_image_out_of_an_index_stays_itself(
-    scratch: Path, repo: str, docker: bool, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
-) -> None:
-    """The digest of one platform's image brings that image alone, in its own format."""
-    source, target = embedded_pair
-    arm = images.image(repo, platform=Platform("linux", "arm64"), docker=docker)
-    await images.seed(source, repo, images.index(images.image(repo, docker=docker), arm, docker=docker), "v1")
-    async with relaying(scratch) as relay:
-        copy = order(Ref(source.host, repo), arm.digest, Ref(target.host, repo, "arm"))
-
-        results = await relay.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
-
-    assert [Moved(arm.digest)] == results
-    assert arm.digest == target.store.find(repo).resolve("arm")
-
-
-async def test_a_target_may_be_a_digest(
-    scratch: Path, repo: str, multi: images.Image, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
-) -> None:
-    """A target without a tag gets the content and no tag."""
-    source, target = embedded_pair
-    await images.seed(source, repo, multi, "v1")
-    async with relaying(scratch) as relay:
-        copy = order(Ref(source.host, repo), multi.digest, Ref(target.host, repo, digest=multi.digest))
-
-        results = await relay.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
-
-    assert [Moved(multi.digest)] == results
-    assert target.store.tags(repo) == []
-
-
-async def test_a_broken_target_takes_nothing_from_the_others(
-    scratch: Path, repo: str, multi: images.Image, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
-) -> None:
-    """Each target has its own result, in the order of the targets."""
-    source, target = embedded_pair
-    await images.seed(source, repo, multi, "v1")
-    async with relaying(scratch) as relay:
-        copy = order(Ref(source.host, repo), multi.digest, Ref(NOWHERE, repo, "v1"), Ref(target.host, repo, "v1"))
-
-        broken, good = await relay.copy(copy, Endpoint(source.host), [Endpoint(NOWHERE), Endpoint(target.host)])
-
-    assert isinstance(broken, Unreachable)
-    assert broken.retryable
-    assert Moved(multi.digest) == good
-
-
-async def test_what_is_missing_is_not_found(
-    scratch: Path, repo: str, multi: images.Image, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
-) -> None:
-    """A digest that the source does not have gives the same kind of error as with the other relays."""
-    source, target = embedded_pair
-    async with relaying(scratch) as relay:
-        copy = order(Ref(source.host, repo), multi.digest, Ref(target.host, repo, "v1"))
-
-        [error] = await relay.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
-
-    assert isinstance(error, NotFound)
-    assert not error.retryable
 
 
 async def test_two_logins_for_one_host(scratch: Path, repo: str, multi: images.Image) -> None:

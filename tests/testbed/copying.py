@@ -1,4 +1,4 @@
-"""A native relay with all it needs, for tests that copy images."""
+"""A relay with all it needs, the native one unless told otherwise, for tests that copy images."""
 
 import asyncio
 import json
@@ -24,18 +24,20 @@ from dregsy.orchestrator import Orchestrator
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.registry.retry import Backoff
-from dregsy.relay import Toolbox
+from dregsy.relay import Relay, Toolbox, load
 from dregsy.resolve import Resolver
-from relays.native.relay import NativeRelay, Settings
+from relays.native.relay import Settings
+
+NATIVE = RelayChoice("native", Settings())
 
 
 class Workshop:
-    """A native relay, a resolver and the registry clients for them, while an ``async with`` lasts.
+    """A relay, a resolver and the registry clients for them, while an ``async with`` lasts.
 
     Faults are tried again without a wait. ``events`` are all that were emitted.
     """
 
-    def __init__(self, folder: Path, *, timeout: float = 30, attempts: int = 2) -> None:
+    def __init__(self, folder: Path, *, timeout: float = 30, attempts: int = 2, choice: RelayChoice = NATIVE) -> None:
         self.scratch = folder / "scratch"
         self.scratch.mkdir()
         self.events: list[Event] = []
@@ -45,7 +47,7 @@ class Workshop:
         self.registries = Registries(logins, {}, backoff=Backoff(attempts=attempts, base=0))
         self.resolver = Resolver(self.registries, Listings(self.registries))
         self.toolbox = Toolbox(self.registries, logins, self.scratch, self.events.append, timeout)
-        self.relay = NativeRelay(Settings(), self.toolbox)
+        self.relay: Relay = load(choice.name)(choice.settings, self.toolbox)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -72,13 +74,13 @@ class Workshop:
         return result
 
     def orchestrator(self, *, executor: Executor | None = None, parallel: int = 4, retries: int = 0) -> Orchestrator:
-        """Return what runs tasks by the native relay, or by another executor."""
-        plan = Plan((), RelayChoice("native", Settings()), parallel=parallel, retries=retries)
+        """Return what runs tasks by the relay, or by another executor."""
+        plan = Plan((), NATIVE, parallel=parallel, retries=retries)
         by = executor or LocalExecutor(self.relay)
         return Orchestrator(plan, self.resolver, by, self.events.append, self.stop, self.abort)
 
     async def run(self, task: Task, *, parallel: int = 4, retries: int = 0) -> Report:
-        """Run a task by the native relay."""
+        """Run a task by the relay."""
         return await self.orchestrator(parallel=parallel, retries=retries).run(task)
 
 

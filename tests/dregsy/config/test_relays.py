@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from dregsy import relay
 from dregsy.config.load import load
-from dregsy.config.relays import section_names
-from dregsy.errors import ConfigError
+from dregsy.config.relays import defaults, section_names
+from dregsy.errors import ConfigError, RelayUnavailable
 from dregsy.model.plan import Plan
 
 GUEST = '''
@@ -171,3 +172,22 @@ def test_hint_for_unknown_relays() -> None:
     with pytest.raises(ConfigError) as caught:
         plan("relay: pidgeon\n")
     assert caught.value.problems[0].hint.startswith("did you mean 'pigeon'? installed relays: ")
+
+
+@pytest.mark.usefixtures("guest")
+def test_settings_of_all_relays() -> None:
+    """What a file says of relays that it does not choose is known, too; a file without any says nothing."""
+    loaded = load("-", environ={}, stdin=StringIO("relay: pigeon\npigeon: {where: x}\nskopeo: {binary: y}\n"))
+    assert {one.name: one.settings.model_dump().get("binary") for one in loaded.relays} == {
+        "pigeon": None,
+        "skopeo": "y",
+    }
+    assert load("-", environ={}, stdin=StringIO("")).relays == ()
+
+
+@pytest.mark.usefixtures("guest")
+def test_settings_without_a_file() -> None:
+    """A relay has its defaults; one that cannot do without a setting says which."""
+    assert defaults("native", relay.load("native")).settings == relay.load("native").Settings()
+    with pytest.raises(RelayUnavailable, match="where"):
+        defaults("pigeon", relay.load("pigeon"))

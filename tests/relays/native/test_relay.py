@@ -12,7 +12,7 @@ from dregsy.embedded.server import EmbeddedRegistry
 from dregsy.errors import DigestMismatch, DregsyError, NotFound, RegistryError, RelayError
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
-from dregsy.model.manifest import DOCKER_MANIFEST, DOCKER_SCHEMA1_SIGNED, OCI_INDEX, OCI_MANIFEST, Manifest
+from dregsy.model.manifest import DOCKER_SCHEMA1_SIGNED, OCI_INDEX, OCI_MANIFEST, Manifest
 from dregsy.model.plan import Copy
 from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
@@ -142,27 +142,6 @@ def empty_layer() -> dict[Digest, bytes]:
     """Return the layer that docker-registry invents when it makes a schema 1 manifest."""
     raw = bytes.fromhex("1f8b080000096e8800ff621805a360148c5800080000ffff2eafb5ef00040000")
     return {Digest.of(raw): raw}
-
-
-async def test_foreign_layers(
-    shop: Workshop, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
-) -> None:
-    """A foreign layer is neither asked for nor sent; the manifest keeps naming it."""
-    image = images.image(repo, docker=True)
-    far = str(Digest.of(b"far away"))
-    foreign = {
-        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-        "digest": far,
-        "size": 8,
-        "urls": ["https://example.com/layer"],
-    }
-    image = retopped(image, layers=[*json.loads(image.top.raw)["layers"], foreign])
-    push(registry_a.host, repo, image, "v1")
-    with RecordingProxy(registry_a.host) as source, RecordingProxy(registry_b.host) as target:
-        await shop.moved(image.digest, f"{source.host}/{repo}", f"{target.host}/{repo}:v1")
-        assert [one for one in (*source.seen, *target.seen) if far in f"{one.path}?{one.query}"] == []
-    raw, _ = await fetched(registry_b.host, repo, "v1", DOCKER_MANIFEST)
-    assert image.top.raw == raw
 
 
 async def test_order(shop: Workshop, embedded_pair: Pair) -> None:
@@ -353,15 +332,6 @@ async def test_progress(shop: Workshop, embedded_pair: Pair) -> None:
     size = sum(map(len, image.blobs.values()))
     assert (size, size) == (sum(one.bytes_read for one in events), sum(one.bytes_written for one in events))
     assert set(image.blobs) == {one.blob for one in events if one.blob}
-
-
-async def test_digest_target(shop: Workshop, embedded_pair: Pair) -> None:
-    """A target without a tag gets the manifest under its digest, and no tag."""
-    a, b = embedded_pair
-    image = images.image("x")
-    await images.seed(a, "app", image)
-    await shop.moved(image.digest, f"{a.host}/app", f"{b.host}/app@{image.digest}")
-    assert (image.digest, {}) == (b.store.find("app").resolve(str(image.digest)), b.store.find("app").tags)
 
 
 async def test_same_digest_everywhere(shop: Workshop, embedded_pair: Pair) -> None:
