@@ -15,6 +15,7 @@ from dregsy.config.load import Loaded
 from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, UsageError
 from dregsy.executor import LocalExecutor
+from dregsy.journal import NAME, Journal
 from dregsy.model import pattern
 from dregsy.model.plan import Once, Plan, Task
 from dregsy.model.report import (
@@ -122,7 +123,7 @@ def _told(
 
 
 def _orchestrator(plan: Plan, toolbox: Toolbox, mover: Relay, ending: "_Ending") -> Orchestrator:
-    resolver = Resolver(toolbox.registries, Listings(toolbox.registries))
+    resolver = Resolver(toolbox.registries, Listings(toolbox.registries), journal=toolbox.journal)
     return Orchestrator(plan, resolver, LocalExecutor(mover), toolbox.emit, ending.stop, ending.abort)
 
 
@@ -321,9 +322,10 @@ async def _toolbox(plan: Plan, environ: Mapping[str, str], emit: Listener) -> As
     """Build what relays and the orchestrator work with, and take it down again."""
     home = environ.get("HOME")
     logins = Logins(environ, Path(home) if home else Path.home())
-    with scratch(plan.state) as folder:
-        async with Registries(logins, environ) as registries:
-            yield Toolbox(registries, logins, folder, emit, plan.timeout)
+    with scratch(plan.state.path if plan.state else None) as folder:
+        journal = Journal(Path(plan.state.path) / NAME, plan.state.ttl, emit) if plan.state else Journal()
+        async with journal, Registries(logins, environ) as registries:
+            yield Toolbox(registries, logins, folder, emit, plan.timeout, journal)
 
 
 def _to_all(listeners: Sequence[Listener]) -> Listener:

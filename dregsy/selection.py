@@ -14,6 +14,7 @@ from dregsy.model.plan import Rule
 from dregsy.model.ref import Ref
 from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
+from dregsy.registry.contents import Contents
 from dregsy.registry.dates import Dates
 from dregsy.registry.pool import Registries
 
@@ -40,10 +41,10 @@ class Selected:
 class Selector:
     """Asks registries which tags they have and, where a rule asks for it, when their images were made."""
 
-    def __init__(self, registries: Registries, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, registries: Registries, contents: Contents, now: Callable[[], float] = time.time) -> None:
         self._registries = registries
         self._now = now
-        self._dates = Dates()
+        self._dates = Dates(contents)
 
     async def select(self, endpoint: Endpoint, rule: Rule, source: Ref) -> Selected:
         """Return the tags of the repository ``source`` that ``rule`` means.

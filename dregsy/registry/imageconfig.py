@@ -6,12 +6,13 @@ from typing import Any
 from dregsy.errors import ImageError
 from dregsy.model.manifest import DOCKER_MANIFEST, OCI_MANIFEST, Manifest
 from dregsy.registry.client import Registry
+from dregsy.registry.contents import Contents, blob_of
 
 CONFIG_LIMIT = 8 * 2**20
 """The most bytes that a config may have."""
 
 
-async def read_config(registry: Registry, repository: str, manifest: Manifest) -> dict[str, Any]:
+async def read_config(contents: Contents, registry: Registry, repository: str, manifest: Manifest) -> dict[str, Any]:
     """Return the config of an image; empty where it has none that says anything, as that of an artifact.
 
     Raises ImageError for one of more than 8 MiB, and what reading a blob raises.
@@ -22,10 +23,8 @@ async def read_config(registry: Registry, repository: str, manifest: Manifest) -
     if config.size > CONFIG_LIMIT:
         name = f"{registry.endpoint.host}/{repository}@{manifest.digest}"
         raise ImageError(f"the config of {name} has more than {CONFIG_LIMIT} bytes")
-    async with registry.read_blob(repository, config) as stream:
-        raw = b"".join([chunk async for chunk in stream.chunks])
     try:
-        document = json.loads(raw)
+        document = json.loads(await blob_of(contents, registry, repository, config))
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

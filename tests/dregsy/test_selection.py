@@ -37,7 +37,7 @@ async def registry(embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]) -> 
 
 async def select(shop: Workshop, host: str, *tags: str, **more: Any) -> Selected:
     """Select tags, at the end of June 2024."""
-    return await Selector(shop.registries, lambda: NOW).select(
+    return await Selector(shop.registries, shop.journal, lambda: NOW).select(
         Endpoint(host), rule("app", tags=tags, where="f:3", **more), Ref(host, "app")
     )
 
@@ -78,7 +78,7 @@ async def test_filters(
 async def test_dates_are_read_once_per_digest(shop: Workshop, registry: EmbeddedRegistry) -> None:
     """However many tags point at an image, and however often it is looked at, its config is read once."""
     await images.seed(registry, "app", images.image("x/1.3", created="2024-06-29T00:00:00Z"), "1", "latest")
-    selector = Selector(shop.registries, lambda: NOW)
+    selector = Selector(shop.registries, shop.journal, lambda: NOW)
     wanted = rule("app", tags=("keep: newest 1",), ages=Ages(older_than=DAY / 2))
 
     for _ in range(2):

@@ -23,9 +23,9 @@ async def test_configs(tmp_path: Path, embedded_pair: tuple[EmbeddedRegistry, Em
         await images.seed(registry, "app", one)
     async with Workshop(tmp_path) as shop:
         client = shop.registries.at(Endpoint(registry.host))
-        found = [await read_config(client, "app", one.top) for one in kinds]
+        found = [await read_config(shop.journal, client, "app", one.top) for one in kinds]
 
         assert [config, config, {}, {}] == found
         huge = replace(image.top.config, size=CONFIG_LIMIT + 1)
         with pytest.raises(ImageError, match="has more than"):
-            await read_config(client, "app", replace(image.top, config=huge))
+            await read_config(shop.journal, client, "app", replace(image.top, config=huge))
