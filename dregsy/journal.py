@@ -98,8 +98,10 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write what is still to be written, and close."""
-        await self.flush()
-        await self._store.close()
+        try:
+            await self.flush()
+        finally:
+            await self._store.close()
 
     @property
     def believes_tags(self) -> bool:

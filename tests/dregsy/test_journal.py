@@ -194,7 +194,7 @@ async def test_nonsense_in_the_file(shelf: Shelf) -> None:
     async with shelf.journal() as journal:
         assert await knows(journal) == (False, False, False)
         assert await journal.last_digest("host", "app", "v1") is None
-    shelf.execute("UPDATE contents SET packed = ?", zlib.compress(bytes(2**28)))
+    shelf.execute("UPDATE contents SET packed = ?", zlib.compress(bytes(2**22)))
     async with shelf.journal() as journal:
         assert len(await journal.content(ONE) or b"") == 2**18
 
