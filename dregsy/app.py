@@ -15,8 +15,9 @@ from dregsy.config.load import Loaded
 from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, UsageError
 from dregsy.executor import LocalExecutor
+from dregsy.journal import NAME, Journal
 from dregsy.model import pattern
-from dregsy.model.plan import Once, Plan, RelayChoice, Task
+from dregsy.model.plan import Once, Plan, RelayChoice, State, Task
 from dregsy.model.report import (
     Decision,
     Event,
@@ -112,7 +113,7 @@ async def check(
     return not ending.stop.is_set()
 
 
-async def prove(choice: RelayChoice, *, environ: Mapping[str, str], state: str | None = None) -> None:
+async def prove(choice: RelayChoice, *, environ: Mapping[str, str], state: State | None = None) -> None:
     """Start and end a relay with all that it needs; raises what stands in its way, mostly RelayUnavailable."""
     async with _working(Plan((), choice, state=state), environ, _to_all(())):
         pass
@@ -128,7 +129,7 @@ def _told(
 
 
 def _orchestrator(plan: Plan, toolbox: Toolbox, mover: Relay, ending: "_Ending") -> Orchestrator:
-    resolver = Resolver(toolbox.registries, Listings(toolbox.registries))
+    resolver = Resolver(toolbox.registries, Listings(toolbox.registries), journal=toolbox.journal)
     return Orchestrator(plan, resolver, LocalExecutor(mover), toolbox.emit, ending.stop, ending.abort)
 
 
@@ -326,9 +327,10 @@ async def _toolbox(plan: Plan, environ: Mapping[str, str], emit: Listener) -> As
     """Build what relays and the orchestrator work with, and take it down again."""
     home = environ.get("HOME")
     logins = Logins(environ, Path(home) if home else Path.home())
-    with scratch(plan.state) as folder:
-        async with Registries(logins, environ) as registries:
-            yield Toolbox(registries, logins, folder, emit, plan.timeout)
+    with scratch(plan.state.path if plan.state else None) as folder:
+        journal = Journal(Path(plan.state.path) / NAME, plan.state.ttl, emit) if plan.state else Journal()
+        async with journal, Registries(logins, environ) as registries:
+            yield Toolbox(registries, logins, folder, emit, plan.timeout, journal)
 
 
 def _to_all(listeners: Sequence[Listener]) -> Listener:

@@ -66,7 +66,7 @@ class Orchestrator:
             await asyncio.wait([work])
             abort.cancel()
         interrupted = run.interrupted or work.cancelled()
-        saved = self._resolver.finish()
+        saved = await self._resolver.finish()
         report = Report(task, started, now(), tuple(run.outcomes), tuple(run.warnings), interrupted, saved)
         self._emit(TaskFinished(report))
         return report
@@ -83,7 +83,7 @@ class Orchestrator:
             for looking in window:
                 for one in await looking:
                     found(one)
-        self._resolver.finish()
+        await self._resolver.finish()
 
     async def _checked(self, task: Task, item: Found) -> list[Decision | Outcome | Warned]:
         if isinstance(item, Unlisted):

@@ -7,7 +7,7 @@ group ``dregsy.relays.v1``, those of this package and those of others through th
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, RelayUnavailable
+from dregsy.journal import Journal
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy
 from dregsy.model.report import Listener, Moved
@@ -39,7 +40,7 @@ class Feature(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """What a relay may use: registry clients, logins, a folder for large temporary files, and a listener.
+    """What a relay may use: registry clients, logins, a folder for large temporary files, a listener, and the journal.
 
     ``scratch`` exists and is private to this process; what a relay leaves there is removed after the run.
     ``timeout`` is the longest that one copy may take, in seconds.
@@ -50,6 +51,7 @@ class Toolbox:
     scratch: Path
     emit: Listener
     timeout: float
+    journal: Journal = field(default_factory=Journal)
 
 
 class Relay(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import replace
 
 from dregsy.errors import DregsyError, ImageError, NotFound
+from dregsy.journal import Journal
 from dregsy.model.claims import Claims
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
@@ -17,12 +18,14 @@ from dregsy.model.report import Decision, Failure, Outcome, Reason, Status, Unli
 from dregsy.model.subset import offers, subset
 from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
+from dregsy.registry.contents import Contents, manifest_at, manifest_of
 from dregsy.registry.existing import Existing
 from dregsy.registry.imageconfig import read_config
 from dregsy.registry.inventory import Inventories
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.selection import Selector
+from dregsy.targets import Targets
 
 Found = Copy | Outcome | Unlisted | Warned
 """What is found when a task is looked at."""
@@ -36,12 +39,15 @@ class Resolver:
         registries: Registries,
         listings: Listings,
         inventories: Inventories | None = None,
+        journal: Journal | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._registries = registries
         self._listings = listings
         self._inventories = inventories or Inventories(registries)
-        self._selector = Selector(registries, now)
+        self._journal = journal or Journal()
+        self._targets = Targets(registries, self._inventories, self._journal)
+        self._selector = Selector(registries, self._journal, now)
         self._claims = Claims()
 
     async def copies(self, task: Task) -> AsyncGenerator[Found, None]:
@@ -55,6 +61,7 @@ class Resolver:
         """
         self._inventories.start()
         self._selector.start()
+        self._targets.start()
         self._claims.begin(_key(task))
         existing = Existing(self._registries)
         for rule in task.rules:
@@ -159,21 +166,26 @@ class Resolver:
         for to, endpoint in enumerate(task.targets):
             pairs = (pair for copy in copies for pair in zip(copy.to, copy.targets, strict=True))
             asked.append((endpoint, [target for position, target in pairs if position == to]))
-        for endpoint, refs in asked:
+        for position, (endpoint, refs) in enumerate(asked):
             for repository in {ref.repository for ref in refs}:
                 tags = {ref.tag for ref in refs if ref.repository == repository and ref.tag is not None}
                 self._inventories.expect(endpoint, repository, tags)
+                if position:
+                    self._targets.expect(
+                        endpoint, repository, {ref.reference for ref in refs if ref.repository == repository}
+                    )
 
-    def finish(self) -> int:
-        """Forget what was read for a run; return how many requests it was spared by lists of digests."""
+    async def finish(self) -> int:
+        """Forget what was read for a run; return how many requests lists of digests and the journal spared it."""
+        await self._journal.flush()
         return self._inventories.finish()
 
     async def decide(self, task: Task, copy: Copy) -> Decision:
         """Compare source and targets. The copy in the answer carries the digest to be copied.
 
         An unchanged tag costs one HEAD at the source and one at each target, or nothing where a list of
-        digests tells. A list never says what to copy: as soon as something is to be done, the source
-        itself is asked. Raises a DregsyError when that cannot tell what is to be copied.
+        digests or, for targets, the journal tells. They never say what to copy: as soon as something is to
+        be done, the source itself is asked. Raises a DregsyError when that cannot tell what is to be copied.
         """
         listed = await self._inventories.digest(task.source, copy.source) if _is_told_by_tag(copy) else None
         if listed is not None:
@@ -183,7 +195,7 @@ class Resolver:
                 return decision
         registry = self._registries.at(task.source)
         if copy.subset:
-            copy, digest, single = await _cut(registry, copy)
+            copy, digest, single = await self._cut(registry, copy)
         else:
             digest, single = await self._wanted(registry, copy)
         if listed is None or listed != digest:
@@ -192,7 +204,7 @@ class Resolver:
             decision = await self._against(task, copy, digest)
         if single is not None and {Reason.MISSING, Reason.CHANGED} & set(decision.reasons):
             for platform in copy.subset or copy.platforms:
-                await _check_platform(registry, copy, single, platform)
+                await _check_platform(self._journal, registry, copy, single, platform)
         return decision
 
     async def _against(self, task: Task, copy: Copy, digest: Digest) -> Decision:
@@ -202,7 +214,7 @@ class Resolver:
             resolved = replace(resolved, targets=tuple(target.with_tag(None, digest) for target in copy.targets))
         async with asyncio.TaskGroup() as group:
             asked = [
-                group.create_task(self._compare(task.targets[to], target, digest))
+                group.create_task(self._targets.compare(task.targets[to], target, digest))
                 for to, target in zip(resolved.to, resolved.targets, strict=True)
             ]
         reasons = tuple(
@@ -217,10 +229,7 @@ class Resolver:
         """The digest to copy; with it the manifest, where it is one image whose platform is still to be checked."""
         source = copy.source
         if copy.platforms:
-            try:
-                manifest = await registry.get_manifest(source.repository, source.reference)
-            except NotFound:
-                raise _no_image(source) from None
+            manifest = await self._manifest(registry, source)
             if not manifest.is_index:
                 return manifest.digest, manifest
             return _child(manifest, copy), None
@@ -231,17 +240,24 @@ class Resolver:
             raise _no_image(source)
         return found.digest, None
 
-    async def _compare(self, endpoint: Endpoint, target: Ref, digest: Digest) -> Reason | Failure:
-        if await self._inventories.digest(endpoint, target) == digest:
-            self._inventories.saved(1)
-            return Reason.CURRENT
+    async def _cut(self, registry: Registry, copy: Copy) -> tuple[Copy, Digest, Manifest | None]:
+        """Make the index of the platforms asked for; the answer is like that of ``_wanted``, and the copy to make.
+
+        An image without an index is taken as it is.
+        """
+        index = await self._manifest(registry, copy.source)
+        if not index.is_index:
+            return copy, index.digest, index
+        made = subset(index, copy.subset, name=str(copy.source))
+        return replace(copy, index=index.digest), made.digest, None
+
+    async def _manifest(self, registry: Registry, source: Ref) -> Manifest:
         try:
-            found = await self._registries.at(endpoint).head_manifest(target.repository, target.reference)
-        except DregsyError as error:
-            return Failure.of(error)
-        if found is None:
-            return Reason.MISSING
-        return Reason.CURRENT if found.digest == digest else Reason.CHANGED
+            if source.digest is not None:
+                return await manifest_of(self._journal, registry, source.repository, source.digest)
+            return await manifest_at(self._journal, registry, source.repository, source.reference)
+        except NotFound:
+            raise _no_image(source) from None
 
 
 def _is_same_tag(one: Ref, other: Ref) -> bool:
@@ -336,24 +352,11 @@ def _child(index: Manifest, copy: Copy) -> Digest:
     return index.children[position].digest
 
 
-async def _cut(registry: Registry, copy: Copy) -> tuple[Copy, Digest, Manifest | None]:
-    """Make the index of the platforms asked for; the answer is like that of ``Resolver._wanted``, and the copy to make.
-
-    An image without an index is taken as it is.
-    """
-    try:
-        index = await registry.get_manifest(copy.source.repository, copy.source.reference)
-    except NotFound:
-        raise _no_image(copy.source) from None
-    if not index.is_index:
-        return copy, index.digest, index
-    made = subset(index, copy.subset, name=str(copy.source))
-    return replace(copy, index=index.digest), made.digest, None
-
-
-async def _check_platform(registry: Registry, copy: Copy, manifest: Manifest, wanted: Platform) -> None:
+async def _check_platform(
+    contents: Contents, registry: Registry, copy: Copy, manifest: Manifest, wanted: Platform
+) -> None:
     """Refuse an image without an index whose config names another platform (OCI image spec, Configuration)."""
-    config = await read_config(registry, copy.source.repository, manifest)
+    config = await read_config(contents, registry, copy.source.repository, manifest)
     try:
         offer = Platform(str(config["os"]), str(config["architecture"]), str(config.get("variant") or ""))
     except KeyError:

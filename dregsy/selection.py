@@ -14,6 +14,7 @@ from dregsy.model.plan import Rule
 from dregsy.model.ref import Ref
 from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
+from dregsy.registry.contents import Contents
 from dregsy.registry.dates import Dates
 from dregsy.registry.pool import Registries
 from dregsy.registry.pushes import Pushes
@@ -42,11 +43,15 @@ class Selector:
     """Asks registries which tags they have and, where a rule asks for it, how old what they point at is."""
 
     def __init__(
-        self, registries: Registries, now: Callable[[], float] = time.time, pushes: Pushes | None = None
+        self,
+        registries: Registries,
+        contents: Contents,
+        now: Callable[[], float] = time.time,
+        pushes: Pushes | None = None,
     ) -> None:
         self._registries = registries
         self._now = now
-        self._dates = Dates()
+        self._dates = Dates(contents)
         self._pushes = pushes or Pushes()
 
     def start(self) -> None:

@@ -152,7 +152,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "parallel": plan.parallel,
         "retries": plan.retries,
         "timeout": duration(plan.timeout),
-        "state": plan.state,
+        "state": {"path": plan.state.path, "ttl": duration(plan.state.ttl)} if plan.state else None,
         "watch": plan.watch,
         "tasks": [_task_data(task) for task in plan.tasks],
     }

@@ -43,6 +43,7 @@ def _general(config: keys.Config) -> Iterator[tuple[Loc, str, str]]:
     durations: dict[Loc, float] = {
         ("lister", "cacheDuration"): config.lister.cache_duration,
         ("timeout",): config.timeout,
+        ("state", "ttl"): config.state.ttl if config.state else 0.0,
     }
     for loc, seconds in durations.items():
         if 0 < seconds < _UNLIKELY:

@@ -13,7 +13,7 @@ from dregsy.config.source import Items, Scalar, Table, shown
 from dregsy.errors import ConfigError
 from dregsy.model.ages import Ages
 from dregsy.model.endpoint import Ambient, Credentials, EcrToken, Endpoint
-from dregsy.model.plan import Cron, Every, Listing, Once, Plan, RelayChoice, Rule, Schedule, Task
+from dregsy.model.plan import Cron, Every, Listing, Once, Plan, RelayChoice, Rule, Schedule, State, Task
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter
 from dregsy.relay import Feature
@@ -125,7 +125,7 @@ class _Builder:
             parallel=config.parallel,
             retries=config.retries,
             timeout=config.timeout,
-            state=config.state or None,
+            state=State(config.state.path, config.state.ttl) if config.state and config.state.path else None,
             watch=config.watch,
         )
 

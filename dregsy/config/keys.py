@@ -303,6 +303,32 @@ class Limits(Section):
     cache_duration: Duration = Field(0.0, alias="cacheDuration")
 
 
+def check_ttl(seconds: float) -> float:
+    """What is known has an age."""
+    if seconds < 0:
+        raise problem("ttl", "cannot be negative", "0 believes nothing; or such as 30m or 24h")
+    return seconds
+
+
+class State(Section):
+    """The folder for temporary files and the journal, and how long the journal is believed."""
+
+    path: Text
+    ttl: Annotated[Duration, AfterValidator(check_ttl)] = 3600.0
+
+
+def read_state(value: Any) -> Any:
+    """A path alone is a state with nothing else said."""
+    return {"path": value} if isinstance(value, str) else value
+
+
+def check_state(state: State) -> State:
+    """How long to believe what is kept nowhere makes no sense."""
+    if not state.path and "ttl" in state.model_fields_set:
+        raise problem("state", "needs a 'path'", "a folder that dregsy may write to")
+    return state
+
+
 def check_timeout(seconds: float) -> float:
     """A copy needs some time."""
     if seconds <= 0:
@@ -320,6 +346,6 @@ class Config(Section):
     parallel: Annotated[Int, AfterValidator(at_least(1, 256))] = 4
     retries: Annotated[Int, AfterValidator(at_least(0))] = 2
     timeout: Annotated[Duration, AfterValidator(check_timeout)] = 3600.0
-    state: Text | None = None
+    state: Annotated[State, BeforeValidator(read_state), AfterValidator(check_state)] | None = None
     lister: Limits = Limits.model_validate({})
     tasks: list[Annotated[Task, BeforeValidator(not_null("task is nil", "task"))]] = []

@@ -94,6 +94,14 @@ class RelayChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """A folder for temporary files and the journal, which is believed for ``ttl`` seconds."""
+
+    path: str
+    ttl: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that was asked for; building it needs no network.
 
@@ -106,7 +114,7 @@ class Plan:
     parallel: int = 4
     retries: int = 2
     timeout: float = 3600.0
-    state: str | None = None
+    state: State | None = None
     watch: bool = False
 
 

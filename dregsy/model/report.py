@@ -107,8 +107,8 @@ class Unlisted:
 class Report:
     """One run of one task; times are seconds since the epoch.
 
-    ``interrupted`` tells that the run was told to stop before it had looked at everything. ``saved`` is how
-    many requests were not needed because registries listed the digests of many tags at once.
+    ``interrupted`` tells that the run was told to stop before it had looked at everything. ``saved`` is how many
+    requests were not needed because registries listed the digests of many tags at once, or the journal knew.
     """
 
     task: Task

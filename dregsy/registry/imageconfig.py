@@ -6,12 +6,13 @@ from typing import Any
 from dregsy.errors import ImageError
 from dregsy.model.manifest import DOCKER_MANIFEST, OCI_MANIFEST, SCHEMA1_TYPES, Manifest
 from dregsy.registry.client import Registry
+from dregsy.registry.contents import Contents, blob_of
 
 CONFIG_LIMIT = 8 * 2**20
 """The most bytes that a config may have."""
 
 
-async def read_config(registry: Registry, repository: str, manifest: Manifest) -> dict[str, Any]:
+async def read_config(contents: Contents, registry: Registry, repository: str, manifest: Manifest) -> dict[str, Any]:
     """Return the config of an image; empty where it has none that says anything, as that of an artifact.
 
     That of a schema 1 image is what its first layer in the manifest says, which is the last one made.
@@ -25,9 +26,7 @@ async def read_config(registry: Registry, repository: str, manifest: Manifest) -
     if config.size > CONFIG_LIMIT:
         name = f"{registry.endpoint.host}/{repository}@{manifest.digest}"
         raise ImageError(f"the config of {name} has more than {CONFIG_LIMIT} bytes")
-    async with registry.read_blob(repository, config) as stream:
-        raw = b"".join([chunk async for chunk in stream.chunks])
-    return _object(raw)
+    return _object(await blob_of(contents, registry, repository, config))
 
 
 def _newest_layer(manifest: dict[str, Any]) -> dict[str, Any]:

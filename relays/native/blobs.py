@@ -1,23 +1,17 @@
 """Brings blobs to targets: skips what is there, mounts what is near, and sends each blob once per registry."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from weakref import WeakValueDictionary
 
 from dregsy.errors import DigestMismatch, RegistryError
-from dregsy.model.digest import Digest
+from dregsy.journal import Journal
 from dregsy.model.manifest import Descriptor
 from dregsy.registry.client import BlobStream, Registry
 from dregsy.registry.wire import Body
 from relays.native.source import Source
-
-MEMORY = 100_000
-"""Of how many blobs at most it is remembered where they are; a daemon may run for months."""
-FRESH = 900.0
-"""For how many seconds that is believed: registries delete what nobody names any more."""
 
 
 class How(StrEnum):
@@ -29,15 +23,14 @@ class How(StrEnum):
 
 
 class Blobs:
-    """What this run knows about the blobs at all targets; one object for a whole run.
+    """Brings blobs, by what the journal knows about those at all targets; one object for a whole run.
 
     The first copy that needs a blob at a registry brings it there. Others that need it meanwhile
     wait for that, then mount it; when the first one fails, the next takes over.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._homes: dict[tuple[str, Digest], dict[str, float]] = {}
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self._locks: WeakValueDictionary[tuple[object, ...], asyncio.Lock] = WeakValueDictionary()
 
     async def ensure(
@@ -47,36 +40,25 @@ class Blobs:
         host = target.endpoint.api_host
         delivery = _Delivery(target, repository, blob, source, on_write)
         async with self._lock(host, blob.digest, repository):
-            homes = self._known(host, blob.digest)
-            if repository in homes:
+            if repository in await self._journal.homes(host, blob.digest):
                 return How.SKIPPED
             how = None
             while how is None:
                 async with self._lock(host, blob.digest):
+                    homes = await self._journal.homes(host, blob.digest)
                     if not homes:
                         how = await delivery.first()
-                        homes[repository] = self._now()
+                        self._journal.saw_blob(host, repository, blob.digest)
                         return how
-                    home = next(reversed(homes))
-                how = await delivery.near(home)
+                how = await delivery.near(homes[-1])
                 if how is None:
-                    homes.pop(home, None)
-            homes[repository] = self._now()
+                    self._journal.drop_blob(host, blob.digest, homes[-1])
+            self._journal.saw_blob(host, repository, blob.digest)
             return how
 
     def forget(self, target: Registry, blobs: Iterable[Descriptor]) -> None:
         """Take it that nothing is known about ``blobs`` at ``target``: they were deleted, or mounted in name only."""
-        for blob in blobs:
-            self._homes.get((target.endpoint.api_host, blob.digest), {}).clear()
-
-    def _known(self, host: str, digest: Digest) -> dict[str, float]:
-        """Return the repositories that have a blob, and since when that is known; what is old is forgotten."""
-        homes = self._homes.setdefault((host, digest), {})
-        for repository in [one for one, since in homes.items() if self._now() - since > FRESH]:
-            del homes[repository]
-        if len(self._homes) > MEMORY:
-            del self._homes[next(iter(self._homes))]
-        return homes
+        self._journal.drop_blobs(target.endpoint.api_host, [blob.digest for blob in blobs])
 
     def _lock(self, *key: object) -> asyncio.Lock:
         lock = self._locks.get(key)

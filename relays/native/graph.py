@@ -57,14 +57,14 @@ class Graph:
     async def _store(self, manifest: Manifest, reference: str, depth: int) -> None:
         """Bring all that ``manifest`` names, then the manifest itself.
 
-        Once more where the registry lacks blobs of which this run believed that they are there.
+        Once more where the registry lacks blobs of which it was believed that they are there; not all say so clearly.
         """
         await self._below(manifest, depth)
         repository = self._ref.repository
         try:
             await self._target.put_manifest(repository, reference, manifest)
         except RegistryError as error:
-            if _BLOB_LOST.isdisjoint(error.codes):
+            if _BLOB_LOST.isdisjoint(error.codes) and not (error.status in {400, 404} and self._how[How.SKIPPED]):
                 raise
             self._blobs.forget(self._target, manifest.blobs)
             await self._below(manifest, depth)

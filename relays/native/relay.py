@@ -37,7 +37,7 @@ class NativeRelay:
 
     def __init__(self, settings: BaseModel, toolbox: Toolbox) -> None:  # noqa: ARG002 - certs-dir is in the endpoints
         self._toolbox = toolbox
-        self._blobs = Blobs()
+        self._blobs = Blobs(toolbox.journal)
         self._shared: Shared = {}
 
     async def __aenter__(self) -> Self:
@@ -77,7 +77,7 @@ class NativeRelay:
             async with asyncio.timeout(self._toolbox.timeout) as limit:
                 if copy.index is not None:
                     await source.cut(copy.index, copy.subset, copy.source.digest)
-                return await graph.bring(copy.source.digest)
+                moved = await graph.bring(copy.source.digest)
         except DregsyError as error:
             return error
         except TimeoutError:
@@ -88,3 +88,6 @@ class NativeRelay:
                 relay="native",
                 hint="raise 'timeout', or look at the network between here and the registries",
             )
+        if self._toolbox.journal.believes_tags:
+            self._toolbox.journal.saw_tag(endpoint.api_host, ref.repository, ref.reference, moved.digest)
+        return moved

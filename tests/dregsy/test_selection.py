@@ -41,7 +41,7 @@ async def registry(embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]) -> 
 
 async def select(shop: Workshop, host: str, *tags: str, **more: Any) -> Selected:
     """Select tags, at the end of June 2024."""
-    return await Selector(shop.registries, lambda: NOW).select(
+    return await Selector(shop.registries, shop.journal, lambda: NOW).select(
         Endpoint(host), rule("app", tags=tags, where="f:3", **more), Ref(host, "app")
     )
 
@@ -82,7 +82,7 @@ async def test_filters(
 async def test_dates_are_read_once_per_digest(shop: Workshop, registry: EmbeddedRegistry) -> None:
     """However many tags point at an image, and however often it is looked at, its config is read once."""
     await images.seed(registry, "app", images.image("x/1.3", created="2024-06-29T00:00:00Z"), "1", "latest")
-    selector = Selector(shop.registries, lambda: NOW)
+    selector = Selector(shop.registries, shop.journal, lambda: NOW)
     wanted = rule("app", tags=("keep: newest 1",), ages=Ages(older_than=DAY / 2))
 
     for _ in range(2):
@@ -161,7 +161,7 @@ async def harbor() -> AsyncIterator[Harbor]:
 async def select_of(shop: Workshop, server: Harbor, *tags: str, **more: Any) -> Selected:
     """Select tags of its one repository."""
     wanted: Rule = rule("team/app", tags=tags, where="f:3", **more)
-    return await Selector(shop.registries, lambda: NOW).select(
+    return await Selector(shop.registries, shop.journal, lambda: NOW).select(
         Endpoint(server.host), wanted, Ref(server.host, "team/app")
     )
 
@@ -232,7 +232,9 @@ async def test_a_tag_that_cannot_be_confirmed(shop: Workshop, harbor: Harbor) ->
     """A tag of which the registry itself does not say what it points at fails, and no other has its place."""
     with RecordingProxy(harbor.host, Fault(path="/manifests/1.3", status=403, times=-1)) as proxy:
         endpoint, wanted = Endpoint(proxy.host), rule("team/app", tags=("keep: newest 1",))
-        found = await Selector(shop.registries, lambda: NOW).select(endpoint, wanted, Ref(proxy.host, "team/app"))
+        found = await Selector(shop.registries, shop.journal, lambda: NOW).select(
+            endpoint, wanted, Ref(proxy.host, "team/app")
+        )
 
     assert found.picks == ()
     assert [(str(pick), error.kind) for pick, error in found.failures.items()] == [("1.3", "unauthorized")]

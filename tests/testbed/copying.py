@@ -11,6 +11,7 @@ from dregsy.credentials import Logins
 from dregsy.embedded.images import Image
 from dregsy.errors import DregsyError
 from dregsy.executor import Executor, LocalExecutor
+from dregsy.journal import Journal
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import Manifest
@@ -37,20 +38,30 @@ class Workshop:
     Faults are tried again without a wait. ``events`` are all that were emitted.
     """
 
-    def __init__(self, folder: Path, *, timeout: float = 30, attempts: int = 2, choice: RelayChoice = NATIVE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        timeout: float = 30,
+        attempts: int = 2,
+        choice: RelayChoice = NATIVE,
+        journal: Journal | None = None,
+    ) -> None:
         self.scratch = folder / "scratch"
-        self.scratch.mkdir()
+        self.scratch.mkdir(parents=True)
         self.events: list[Event] = []
         self.stop = asyncio.Event()
         self.abort = asyncio.Event()
         logins = Logins({}, folder)
         self.registries = Registries(logins, {}, backoff=Backoff(attempts=attempts, base=0))
-        self.resolver = Resolver(self.registries, Listings(self.registries))
-        self.toolbox = Toolbox(self.registries, logins, self.scratch, self.events.append, timeout)
+        self.journal = journal or Journal()
+        self.resolver = Resolver(self.registries, Listings(self.registries), journal=self.journal)
+        self.toolbox = Toolbox(self.registries, logins, self.scratch, self.events.append, timeout, self.journal)
         self.relay: Relay = load(choice.name)(choice.settings, self.toolbox)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.journal)
         await self._stack.enter_async_context(self.registries)
         await self._stack.enter_async_context(self.relay)
         return self

@@ -6,7 +6,7 @@ import pytest
 from dregsy.cli.options import config_options, json_option, only_option, read_config, warn
 from dregsy.config.load import Loaded
 from dregsy.errors import Problem, UsageError
-from dregsy.model.plan import Plan, RelayChoice
+from dregsy.model.plan import Plan, RelayChoice, State
 
 
 @click.command()
@@ -51,7 +51,7 @@ def test_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_OF_TEST", "/somewhere")
     monkeypatch.setattr("sys.stdin", io.StringIO("state: ${STATE_OF_TEST}\n"))
 
-    assert read_config("-", strict=False).plan.state == "/somewhere"
+    assert read_config("-", strict=False).plan.state == State("/somewhere")
 
 
 def test_warnings_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,12 +28,12 @@ async def test_configs(tmp_path: Path, embedded_pair: tuple[EmbeddedRegistry, Em
         await images.seed(registry, "app", one)
     async with Workshop(tmp_path) as shop:
         client = shop.registries.at(Endpoint(registry.host))
-        found = [await read_config(client, "app", one.top) for one in kinds]
+        found = [await read_config(shop.journal, client, "app", one.top) for one in kinds]
 
         assert [config, config, {}, {}] == found
         huge = replace(image.top.config, size=CONFIG_LIMIT + 1)
         with pytest.raises(ImageError, match="has more than"):
-            await read_config(client, "app", replace(image.top, config=huge))
+            await read_config(shop.journal, client, "app", replace(image.top, config=huge))
 
 
 async def test_a_real_registrys_schema1_manifest(tmp_path: Path, repo: str) -> None:
@@ -44,7 +44,7 @@ async def test_a_real_registrys_schema1_manifest(tmp_path: Path, repo: str) -> N
         with urlopen(Request(url, headers={"Accept": DOCKER_SCHEMA1_SIGNED}), timeout=30) as answer:
             manifest = Manifest.parse(answer.read(), answer.headers["Content-Type"])
         async with Workshop(tmp_path) as shop:
-            found = await read_config(shop.registries.at(Endpoint(registry.host)), repo, manifest)
+            found = await read_config(shop.journal, shop.registries.at(Endpoint(registry.host)), repo, manifest)
 
     wanted = {"created": "2015-06-07T08:09:10Z", "os": "linux", "architecture": "amd64"}
     assert wanted == {key: found[key] for key in wanted}
@@ -69,4 +69,4 @@ async def test_a_schema1_manifest_that_says_nothing(tmp_path: Path, history: Any
     document = {"schemaVersion": 1, "name": "a", "tag": "b", "fsLayers": [], "history": history}
     manifest = Manifest.parse(json.dumps(document).encode(), DOCKER_SCHEMA1)
     async with Workshop(tmp_path) as shop:
-        assert await read_config(shop.registries.at(Endpoint("a.example")), "app", manifest) == {}
+        assert await read_config(shop.journal, shop.registries.at(Endpoint("a.example")), "app", manifest) == {}

@@ -8,11 +8,11 @@ from dregsy.embedded import images
 from dregsy.embedded.images import Image
 from dregsy.embedded.server import EmbeddedRegistry
 from dregsy.errors import DregsyError
+from dregsy.journal import FRESH, Journal
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import Descriptor
 from dregsy.model.report import Moved
-from relays.native import blobs
 from relays.native.blobs import Blobs, How
 from relays.native.source import Source
 from tests.testbed.copying import Workshop
@@ -188,7 +188,7 @@ async def test_ensure(algorithm: str, tmp_path: Path, shop: Workshop, embedded_p
     content = b"some layer"
     blob = Descriptor(images.OCI_LAYER, Digest.of(content, algorithm), len(content))
     a.store.open("app").blobs[blob.digest] = content
-    target, known, sent = shop.registries.at(Endpoint(b.host)), Blobs(), list[int]()
+    target, known, sent = shop.registries.at(Endpoint(b.host)), Blobs(shop.journal), list[int]()
     registry = shop.registries.at(Endpoint(a.host))
     async with Source(registry, "app", 1, tmp_path, lambda _: None, {}) as source:
 
@@ -203,32 +203,16 @@ async def test_ensure(algorithm: str, tmp_path: Path, shop: Workshop, embedded_p
     assert (sum(sent), b.count("HEAD", "/blobs/")) == (2 * len(content), 3)
 
 
-async def test_memory_is_bounded(
-    tmp_path: Path, shop: Workshop, embedded_pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of old blobs it is forgotten where they are, so that a daemon does not grow; they are then asked for again."""
-    a, b = embedded_pair
-    monkeypatch.setattr(blobs, "MEMORY", 3)
-    target, known = shop.registries.at(Endpoint(b.host)), Blobs()
-    async with Source(shop.registries.at(Endpoint(a.host)), "app", 1, tmp_path, lambda _: None, {}) as source:
-        for number in [*range(5), 0, 4]:
-            content = str(number).encode()
-            a.store.open("app").blobs[Digest.of(content)] = content
-            await known.ensure(target, "app", Descriptor("", Digest.of(content), len(content)), source, lambda _: None)
-    assert len(known._homes) == 3
-    assert (a.count("GET", "/blobs/"), b.count("HEAD", "/blobs/")) == (5, 6)
-
-
-async def test_old_knowledge_is_not_believed(
-    shop: Workshop, embedded_pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_old_knowledge_is_not_believed(tmp_path: Path, embedded_pair: Pair) -> None:
     """Where a blob is is looked up again after a while: the target may have deleted what nobody named."""
     a, b = embedded_pair
     image = images.image("x/1")
     await images.seed(a, "app", image)
-    first = await shop.moved(image.digest, f"{a.host}/app", f"{b.host}/app:v1")
-    monkeypatch.setattr(blobs, "FRESH", -1.0)
-    b.log.clear()
-    second = await shop.moved(image.digest, f"{a.host}/app", f"{b.host}/app:v2")
+    now = [1e9]
+    async with Workshop(tmp_path / "shop", journal=Journal(now=lambda: now[0])) as shop:
+        first = await shop.moved(image.digest, f"{a.host}/app", f"{b.host}/app:v1")
+        now[0] += FRESH
+        b.log.clear()
+        second = await shop.moved(image.digest, f"{a.host}/app", f"{b.host}/app:v2")
     assert (first.blobs_moved, second.blobs_skipped) == (len(image.blobs), len(image.blobs))
     assert b.count("HEAD", "/blobs/") == len(image.blobs)

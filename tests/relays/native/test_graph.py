@@ -15,6 +15,7 @@ from dregsy.model.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
 from dregsy.model.report import Moved
 from relays.native.graph import DEPTH_LIMIT, together
 from tests.testbed.copying import Workshop, retopped
+from tests.testbed.proxy import Fault, RecordingProxy
 from tests.testbed.servers import DockerRegistry
 from tests.testbed.skopeo import Skopeo
 
@@ -147,6 +148,22 @@ async def test_lost_blobs(shop: Workshop, embedded_pair: Pair) -> None:
     await shop.moved(one.digest, f"{a.host}/app", f"{b.host}/app:one")
     b.store.open("app").blobs.clear()
     await shop.moved(other.digest, f"{a.host}/app", f"{b.host}/app:other")
+    assert set(b.store.find("app").blobs) == set(other.blobs)
+    assert b.store.find("app").resolve("other") == other.digest
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_lost_blobs_without_a_word(status: int, shop: Workshop, embedded_pair: Pair) -> None:
+    """A registry that refuses an image in whatever words, where blobs were believed to be there, gets another try."""
+    a, b = embedded_pair
+    one, other = images.image("x/1"), images.image("x/1", docker=True)
+    await images.seed(a, "app", one)
+    await images.seed(a, "app", other)
+    refusal = Fault(path="/manifests/other", method="PUT", status=status)
+    with RecordingProxy(b.host, refusal) as target:
+        await shop.moved(one.digest, f"{a.host}/app", f"{target.host}/app:one")
+        b.store.open("app").blobs.clear()
+        await shop.moved(other.digest, f"{a.host}/app", f"{target.host}/app:other")
     assert set(b.store.find("app").blobs) == set(other.blobs)
     assert b.store.find("app").resolve("other") == other.digest
 
