@@ -15,10 +15,12 @@ from dregsy.model.platform import Platform, choose
 from dregsy.model.ref import Ref
 from dregsy.model.report import Decision, Failure, Outcome, Reason, Status, Warned
 from dregsy.model.subset import offers, subset
+from dregsy.model.tagnames import tag_for
 from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
 from dregsy.registry.existing import Existing
 from dregsy.registry.imageconfig import read_config
+from dregsy.registry.imageid import image_id
 from dregsy.registry.inventory import Inventories
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
@@ -26,7 +28,10 @@ from dregsy.selection import Selector
 
 
 class Resolver:
-    """Turns rules into copies, and copies into decisions. Reads from registries, never writes."""
+    """Turns rules into copies, and copies into decisions. Reads from registries, never writes.
+
+    ``repacked`` is the platform of a relay that packs layers anew (``dregsy.relay.Repacking``).
+    """
 
     def __init__(
         self,
@@ -34,12 +39,14 @@ class Resolver:
         listings: Listings,
         inventories: Inventories | None = None,
         now: Callable[[], float] = time.time,
+        repacked: Platform | None = None,
     ) -> None:
         self._registries = registries
         self._listings = listings
         self._inventories = inventories or Inventories(registries)
         self._selector = Selector(registries, now)
         self._claims = Claims()
+        self._repacked = repacked
 
     async def copies(self, task: Task) -> AsyncGenerator[Copy | Outcome | Warned, None]:
         """Give every image that the task's rules mean now, in the order of the rules.
@@ -180,10 +187,12 @@ class Resolver:
         """Compare the targets with the digest that they should have."""
         resolved = replace(copy, source=copy.source.with_tag(copy.source.tag, digest))
         if all(target.tag is None for target in copy.targets):
-            resolved = replace(resolved, targets=tuple(target.with_tag(None, digest) for target in copy.targets))
+            tag = None if self._repacked is None else tag_for(digest)
+            named = tuple(target.with_tag(tag, None if tag else digest) for target in copy.targets)
+            resolved = replace(resolved, targets=named)
         async with asyncio.TaskGroup() as group:
             asked = [
-                group.create_task(self._compare(task.targets[to], target, digest))
+                group.create_task(self._compare(task, resolved, task.targets[to], target))
                 for to, target in zip(resolved.to, resolved.targets, strict=True)
             ]
         reasons = tuple(
@@ -212,7 +221,8 @@ class Resolver:
             raise _no_image(source)
         return found.digest, None
 
-    async def _compare(self, endpoint: Endpoint, target: Ref, digest: Digest) -> Reason | Failure:
+    async def _compare(self, task: Task, copy: Copy, endpoint: Endpoint, target: Ref) -> Reason | Failure:
+        digest = copy.source.digest
         if await self._inventories.digest(endpoint, target) == digest:
             self._inventories.saved(1)
             return Reason.CURRENT
@@ -222,7 +232,23 @@ class Resolver:
             return Failure.of(error)
         if found is None:
             return Reason.MISSING
-        return Reason.CURRENT if found.digest == digest else Reason.CHANGED
+        if found.digest == digest:
+            return Reason.CURRENT
+        try:
+            return Reason.CURRENT if await self._is_repacked(task, copy, endpoint, target) else Reason.CHANGED
+        except DregsyError as error:
+            return Failure.of(error)
+
+    async def _is_repacked(self, task: Task, copy: Copy, endpoint: Endpoint, target: Ref) -> bool:
+        """Whether a target has the same image with layers that the relay packed anew."""
+        if self._repacked is None:
+            return False
+        platform = copy.platforms[0] if copy.platforms else self._repacked
+        source = copy.source.with_tag(None, copy.source.digest)
+        wanted = await image_id(self._registries.at(task.source), source.repository, source.reference, platform)
+        if wanted is None:
+            return False
+        return wanted == await image_id(self._registries.at(endpoint), target.repository, target.reference, platform)
 
 
 def _is_same_tag(one: Ref, other: Ref) -> bool:

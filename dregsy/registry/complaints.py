@@ -33,7 +33,12 @@ class _Meaning(NamedTuple):
 
 
 _MEANINGS = (
-    _Meaning(RateLimited, ("toomanyrequests", "too many requests"), True, "the registry asks to slow down"),
+    _Meaning(
+        RateLimited,
+        ("toomanyrequests", "too many requests", "http 429", "statuscode: 429"),
+        retryable=True,
+        hint="the registry asks to slow down",
+    ),
     _Meaning(
         Unauthorized,
         ("unauthorized", "denied", "authentication required", "no basic auth credentials", "invalid username/password"),
@@ -57,7 +62,9 @@ _MEANINGS = (
         hint="check the address, and that the registry is running",
     ),
     _Meaning(DigestMismatch, ("does not match",), True),
-    _Meaning(NotFound, ("manifest unknown", "name unknown", "name not known", "404", "not found")),
+    _Meaning(
+        NotFound, ("manifest unknown", "name unknown", "name not known", "http 404", "statuscode: 404", "not found")
+    ),
 )
 _UNFIT = ("no matching manifest", "no image found in", "unsupported", "preserve digests")
 
@@ -68,13 +75,19 @@ def explain(said: str, *, relay: str, output: str = "") -> DregsyError:
     What is not understood may have been a passing fault, so it is retryable.
     """
     text = f"{relay}: {' '.join(said.split())}"
-    lowered = said.lower()
+    lowered = " ".join(word for word in said.lower().split() if not _is_name(word))
     if any(words in lowered for words in _UNFIT):
         return ImageError(text, hint="this relay cannot copy this image; the native relay copies every kind")
     for meaning in _MEANINGS:
         if any(words in lowered for words in meaning.words):
             return meaning.kind(text, retryable=meaning.retryable, hint=meaning.hint)
     return RelayError(text, relay=relay, output=output, retryable=True)
+
+
+def _is_name(word: str) -> bool:
+    """Whether a word is an address, an image or a digest, in which any of the words to look for may stand."""
+    bare = word.strip(":,;.\"'()[]")
+    return "sha256:" in bare or ("/" in bare and not set(bare).isdisjoint(".:@"))
 
 
 def redact(text: str, logins: Sequence[Login]) -> str:
