@@ -9,7 +9,7 @@ from dregsy.errors import DregsyError, ImageError, NotFound
 from dregsy.model.claims import Claims
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
-from dregsy.model.manifest import Manifest
+from dregsy.model.manifest import Descriptor, Manifest
 from dregsy.model.plan import Copy, Rule, Task
 from dregsy.model.platform import Platform, choose
 from dregsy.model.ref import Ref
@@ -20,7 +20,7 @@ from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
 from dregsy.registry.existing import Existing
 from dregsy.registry.imageconfig import read_config
-from dregsy.registry.imageid import image_id
+from dregsy.registry.imageid import ImageIds
 from dregsy.registry.inventory import Inventories
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
@@ -47,6 +47,7 @@ class Resolver:
         self._selector = Selector(registries, now)
         self._claims = Claims()
         self._repacked = repacked
+        self._ids = ImageIds()
 
     async def copies(self, task: Task) -> AsyncGenerator[Copy | Outcome | Warned, None]:
         """Give every image that the task's rules mean now, in the order of the rules.
@@ -235,20 +236,18 @@ class Resolver:
         if found.digest == digest:
             return Reason.CURRENT
         try:
-            return Reason.CURRENT if await self._is_repacked(task, copy, endpoint, target) else Reason.CHANGED
+            return Reason.CURRENT if await self._is_repacked(task, copy, endpoint, target, found) else Reason.CHANGED
         except DregsyError as error:
             return Failure.of(error)
 
-    async def _is_repacked(self, task: Task, copy: Copy, endpoint: Endpoint, target: Ref) -> bool:
-        """Whether a target has the same image with layers that the relay packed anew."""
-        if self._repacked is None:
+    async def _is_repacked(self, task: Task, copy: Copy, endpoint: Endpoint, target: Ref, found: Descriptor) -> bool:
+        """Whether what was found at a target is the same image with layers that the relay packed anew."""
+        if self._repacked is None or copy.source.digest is None:
             return False
         platform = copy.platforms[0] if copy.platforms else self._repacked
-        source = copy.source.with_tag(None, copy.source.digest)
-        wanted = await image_id(self._registries.at(task.source), source.repository, source.reference, platform)
-        if wanted is None:
-            return False
-        return wanted == await image_id(self._registries.at(endpoint), target.repository, target.reference, platform)
+        source, goal = self._registries.at(task.source), self._registries.at(endpoint)
+        wanted = await self._ids.find(source, copy.source.repository, copy.source.digest, platform)
+        return wanted is not None and wanted == await self._ids.find(goal, target.repository, found.digest, platform)
 
 
 def _is_same_tag(one: Ref, other: Ref) -> bool:

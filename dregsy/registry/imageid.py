@@ -14,14 +14,35 @@ CONFIG_TYPES = frozenset(
 )
 
 
-async def image_id(registry: Registry, repository: str, reference: str, platform: Platform) -> Digest | None:
-    """Return the id of the image that a tag or digest stands for; of an index, that of the image for ``platform``.
+_REMEMBERED = 10_000
 
-    Costs one GET of a manifest, two for an index. None where there is no such image, and for what has
-    no id: artifacts, whose configs say nothing, and images of schema 1.
-    """
+
+class ImageIds:
+    """Finds out images' ids and remembers them: what a digest stands for never changes."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Digest, Platform], Digest] = {}
+
+    async def find(self, registry: Registry, repository: str, digest: Digest, platform: Platform) -> Digest | None:
+        """Return the id of the image that a digest stands for; of an index, that of the image for ``platform``.
+
+        Costs one GET of a manifest, two for an index. None where there is no such image, and for what has
+        no id: artifacts, whose configs say nothing, and images of schema 1.
+        """
+        key = digest, platform
+        if key not in self._known:
+            found = await _find(registry, repository, digest, platform)
+            if found is None:
+                return None
+            if len(self._known) >= _REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = found
+        return self._known[key]
+
+
+async def _find(registry: Registry, repository: str, digest: Digest, platform: Platform) -> Digest | None:
     try:
-        manifest = await registry.get_manifest(repository, reference)
+        manifest = await registry.get_manifest(repository, str(digest))
         if manifest.is_index:
             position = choose(platform, [child.platform for child in manifest.children])
             if position is None:
