@@ -97,6 +97,7 @@ class Daemon:
 
     def __init__(self, host: str | None, version: str | None) -> None:
         self._host = host
+        self._settings: dict[str, str] | None = None
         self._version = version
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=NAME)
         self.platform: Platform | None = None
@@ -107,7 +108,7 @@ class Daemon:
 
     async def find(self) -> None:
         """Agree on a version with the daemon; RelayUnavailable when there is none."""
-        pinned = self._version or environment(self._host, os.environ).get("DOCKER_API_VERSION")
+        pinned = self._version or self._known().get("DOCKER_API_VERSION")
         try:
             found = await self.ask(lambda client: client.version(api_version=pinned is not None))
         except RelayUnavailable:
@@ -150,8 +151,13 @@ class Daemon:
         except (DockerException, HTTPError, OSError) as error:
             raise _translated(error) from error
 
+    def _known(self) -> dict[str, str]:
+        """What docker's own settings said when they were first needed."""
+        self._settings = self._settings or environment(self._host, os.environ)
+        return self._settings
+
     def _client(self) -> Client:
-        known = environment(self._host, os.environ)
+        known = self._known()
         version = self._version or known.get("DOCKER_API_VERSION") or MINIMUM_DOCKER_API_VERSION
         options: dict[str, Any] = {"version": version, "timeout": CONNECT_SECONDS}
         try:
