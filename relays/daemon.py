@@ -100,6 +100,7 @@ class Daemon:
         self._settings: dict[str, str] | None = None
         self._version = version
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=NAME)
+        self._missed: float | None = None
         self.platform: Platform | None = None
 
     def close(self) -> None:
@@ -118,17 +119,19 @@ class Daemon:
         self._version = pinned or str(found["ApiVersion"])
         self.platform = Platform(str(found["Os"]), str(found["Arch"])).normalized()
 
-    async def back(self) -> None:
-        """Return when the daemon answers, or when it has had its time to start again."""
-        end = asyncio.get_running_loop().time() + RETURN_SECONDS
+    async def back(self, seconds: float = RETURN_SECONDS) -> None:
+        """Return when the daemon answers, or when it has had ``seconds`` to start again, since it was first missed."""
+        clock = asyncio.get_running_loop().time
+        self._missed = clock() if self._missed is None else self._missed
         while True:
             try:
                 await self.ask(lambda client: client.ping())
             except DregsyError:
-                if asyncio.get_running_loop().time() > end:
+                if clock() >= self._missed + seconds:
                     return
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             else:
+                self._missed = None
                 return
 
     async def ask(self, question: Callable[[Client], T], *, silence: float = ANSWER_SECONDS) -> T:

@@ -82,6 +82,24 @@ async def test_a_daemon_that_comes_back_is_waited_for() -> None:
     assert images_found == []
 
 
+async def test_a_daemon_that_stays_away_is_not_waited_for_again() -> None:
+    """It has its time to come back once, not once for each image; a daemon that answered has it anew."""
+    with Dockerd() as dockerd:
+        daemon = Daemon(dockerd.host, None)
+        await daemon.find()
+        dockerd.stop()
+        await daemon.back(0.1)
+        missed = daemon._missed
+        await daemon.back(0.1)
+        assert missed is not None
+        assert missed == daemon._missed
+        dockerd.start()
+        await daemon.back()
+        daemon.close()
+
+    assert daemon._missed is None
+
+
 @pytest.mark.parametrize(
     ("host", "version"),
     [
