@@ -122,12 +122,12 @@ class Daemon:
     async def back(self, seconds: float = RETURN_SECONDS) -> None:
         """Return when the daemon answers, or when it has had ``seconds`` to start again, since it was first missed."""
         clock = asyncio.get_running_loop().time
-        self._missed = clock() if self._missed is None else self._missed
+        self._missed = missed = clock() if self._missed is None else self._missed
         while True:
             try:
                 await self.ask(lambda client: client.ping())
             except DregsyError:
-                if clock() >= self._missed + seconds:
+                if clock() >= missed + seconds:
                     return
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             else:
