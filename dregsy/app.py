@@ -33,7 +33,7 @@ from dregsy.model.report import (
 from dregsy.orchestrator import Orchestrator
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
-from dregsy.relay import Relay, Toolbox
+from dregsy.relay import Relay, Repacking, Toolbox
 from dregsy.reload import ConfigFile, Reloader
 from dregsy.resolve import Resolver
 from dregsy.scheduler import Clock, WallClock, serve
@@ -129,7 +129,8 @@ def _told(
 
 
 def _orchestrator(plan: Plan, toolbox: Toolbox, mover: Relay, ending: "_Ending") -> Orchestrator:
-    resolver = Resolver(toolbox.registries, Listings(toolbox.registries), journal=toolbox.journal)
+    repacked = mover.platform if isinstance(mover, Repacking) else None
+    resolver = Resolver(toolbox.registries, Listings(toolbox.registries), journal=toolbox.journal, repacked=repacked)
     return Orchestrator(plan, resolver, LocalExecutor(mover), toolbox.emit, ending.stop, ending.abort)
 
 

@@ -5,7 +5,7 @@ A line never carries control characters: names and reasons come from registries.
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -195,9 +195,9 @@ def described(outcome: Outcome) -> str:
         text += f": {outcome.failure}"
         text += f" ({outcome.copy.where})" if outcome.copy.where else ""
     elif outcome.moved is not None and outcome.status is Status.COPIED:
-        moved = outcome.moved
-        pace = f", {rate(moved.bytes_written, outcome.seconds)}" if moved.bytes_written and outcome.seconds else ""
-        text += f" {moved.digest} ({size(moved.bytes_written)} in {duration(outcome.seconds)}{pace})"
+        sent = outcome.moved.bytes_written
+        pace = f", {rate(sent, outcome.seconds)}" if sent and outcome.seconds else ""
+        text += f" {outcome.moved.digest} ({amount(sent, outcome.seconds)}{pace})"
     return text
 
 
@@ -223,17 +223,22 @@ def facts(outcome: Outcome) -> dict[str, Any]:
 
 
 def totals(report: Report) -> dict[str, Any]:
-    """Return what a run of a task comes to, as plain data for JSON."""
+    """Return what a run of a task comes to, as plain data for JSON; bytes are None unless all of them are known."""
     moves = [outcome.moved for outcome in report.outcomes if outcome.moved is not None]
     return {
         "task": report.task.name,
         "started": stamp(report.started),
         "seconds": round(report.finished - report.started, 3),
         **{str(status): report.counts[status] for status in Status},
-        "bytes_read": sum(moved.bytes_read for moved in moves),
-        "bytes_written": sum(moved.bytes_written for moved in moves),
+        "bytes_read": _sum(moved.bytes_read for moved in moves),
+        "bytes_written": _sum(moved.bytes_written for moved in moves),
         "requests_saved": report.saved,
     }
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)
 
 
 def summary(report: Report) -> str:
@@ -247,7 +252,7 @@ def summary(report: Report) -> str:
     ]
     parts += ["cut short before all was looked at"] if report.interrupted else []
     saved = f"; {report.saved} requests saved" if report.saved else ""
-    return f"{', '.join(parts)}; {size(counted['bytes_written'])} in {duration(counted['seconds'])}{saved}"
+    return f"{', '.join(parts)}; {amount(counted['bytes_written'], counted['seconds'])}{saved}"
 
 
 def reloading(event: Reloaded) -> list[str]:
@@ -293,6 +298,11 @@ def size(count: float) -> str:
         units.pop(0)
     digits = 0 if units[0] == "B" or round(count, 1) >= 100 else 1
     return f"{count:.{digits}f} {units[0]}"
+
+
+def amount(count: int | None, seconds: float) -> str:
+    """Write how much moved in which time, or the time alone where nobody counted: ``1.2 kB in 3.0 s``."""
+    return f"in {duration(seconds)}" if count is None else f"{size(count)} in {duration(seconds)}"
 
 
 def rate(count: float, seconds: float) -> str:

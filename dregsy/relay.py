@@ -12,7 +12,7 @@ from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Protocol, Self, cast
+from typing import ClassVar, Protocol, Self, cast, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -21,6 +21,7 @@ from dregsy.errors import DregsyError, RelayUnavailable
 from dregsy.journal import Journal
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy
+from dregsy.model.platform import Platform
 from dregsy.model.report import Listener, Moved
 from dregsy.registry.pool import Registries
 
@@ -36,6 +37,14 @@ class Feature(StrEnum):
     """Copies one image out of an index."""
     SOME_PLATFORMS = "some-platforms"
     """Writes an index of some of an index's images: that of ``Copy.index`` which ``model.subset`` makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """Marks a setting that goes where everybody can read it, such as a command line (``Annotated[…, Public()]``).
+
+    A ``${…}`` in it is a problem of the config file: what is put in may be a secret.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,18 @@ def needs(copy: Copy) -> frozenset[Feature]:
     if copy.subset:
         return frozenset({Feature.SOME_PLATFORMS})
     return frozenset({Feature.ONE_PLATFORM}) if copy.platforms else frozenset()
+
+
+@runtime_checkable
+class Repacking(Protocol):
+    """What a relay has besides that packs layers anew, so that what it writes has other digests than what it read.
+
+    Whether a target has an image already is then told by the image's config, not by its digest.
+    """
+
+    @property
+    def platform(self) -> Platform:
+        """The platform whose image it takes out of an index where none is asked for; right once it was entered."""
 
 
 def installed() -> dict[str, EntryPoint]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from dregsy.errors import DregsyError, ImageError, NotFound
 from dregsy.journal import Journal
@@ -16,11 +17,13 @@ from dregsy.model.platform import Platform, choose
 from dregsy.model.ref import Ref
 from dregsy.model.report import Decision, Failure, Outcome, Reason, Status, Unlisted, Warned
 from dregsy.model.subset import offers, subset
+from dregsy.model.tagnames import tag_for
 from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
 from dregsy.registry.contents import Contents, manifest_at, manifest_of
 from dregsy.registry.existing import Existing
 from dregsy.registry.imageconfig import read_config
+from dregsy.registry.imageid import image_id
 from dregsy.registry.inventory import Inventories
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
@@ -32,7 +35,10 @@ Found = Copy | Outcome | Unlisted | Warned
 
 
 class Resolver:
-    """Turns rules into copies, and copies into decisions. Reads from registries, never writes."""
+    """Turns rules into copies, and copies into decisions. Reads from registries, never writes.
+
+    ``repacked`` is the platform of a relay that packs layers anew (``dregsy.relay.Repacking``).
+    """
 
     def __init__(
         self,
@@ -41,6 +47,7 @@ class Resolver:
         inventories: Inventories | None = None,
         journal: Journal | None = None,
         now: Callable[[], float] = time.time,
+        repacked: Platform | None = None,
     ) -> None:
         self._registries = registries
         self._listings = listings
@@ -49,6 +56,7 @@ class Resolver:
         self._targets = Targets(registries, self._inventories, self._journal)
         self._selector = Selector(registries, self._journal, now)
         self._claims = Claims()
+        self._repacked = repacked
 
     async def copies(self, task: Task) -> AsyncGenerator[Found, None]:
         """Give every image that the task's rules mean now, in the order of the rules.
@@ -211,10 +219,12 @@ class Resolver:
         """Compare the targets with the digest that they should have."""
         resolved = replace(copy, source=copy.source.with_tag(copy.source.tag, digest))
         if all(target.tag is None for target in copy.targets):
-            resolved = replace(resolved, targets=tuple(target.with_tag(None, digest) for target in copy.targets))
+            tag = None if self._repacked is None else tag_for(digest)
+            named = tuple(target.with_tag(tag, None if tag else digest) for target in copy.targets)
+            resolved = replace(resolved, targets=named)
         async with asyncio.TaskGroup() as group:
             asked = [
-                group.create_task(self._targets.compare(task.targets[to], target, digest))
+                group.create_task(self._compare(task, resolved, to, target))
                 for to, target in zip(resolved.to, resolved.targets, strict=True)
             ]
         reasons = tuple(
@@ -239,6 +249,21 @@ class Resolver:
         if found is None:
             raise _no_image(source)
         return found.digest, None
+
+    async def _compare(self, task: Task, copy: Copy, to: int, target: Ref) -> Reason | Failure:
+        digest = copy.source.digest
+        assert digest is not None
+        same = None if self._repacked is None else partial(self._is_repacked, task, copy, to, target)
+        return await self._targets.compare(task.targets[to], target, digest, same)
+
+    async def _is_repacked(self, task: Task, copy: Copy, to: int, target: Ref, found: Digest) -> bool:
+        """Whether what a target has is the same image with layers that the relay packed anew."""
+        if self._repacked is None or copy.source.digest is None:
+            return False
+        platform = copy.platforms[0] if copy.platforms else self._repacked
+        source, goal = self._registries.at(task.source), self._registries.at(task.targets[to])
+        wanted = await image_id(self._journal, source, copy.source.repository, copy.source.digest, platform)
+        return wanted is not None and wanted == await image_id(self._journal, goal, target.repository, found, platform)
 
     async def _cut(self, registry: Registry, copy: Copy) -> tuple[Copy, Digest, Manifest | None]:
         """Make the index of the platforms asked for; the answer is like that of ``_wanted``, and the copy to make.

@@ -6,7 +6,7 @@ longest, and one before any of a registry's is believed. One that proves wrong d
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from dregsy.errors import DregsyError
@@ -21,6 +21,7 @@ from dregsy.registry.pool import Registries
 TESTED = 1 / 40
 """Which part of what is believed is looked up in each run."""
 
+Same = Callable[[Digest], Awaitable[bool]]
 _Place = tuple[str, str]
 
 
@@ -63,19 +64,24 @@ class Targets:
         if self._journal.believes_tags:
             self._beliefs[endpoint.api_host, repository].expected.update(references)
 
-    async def compare(self, endpoint: Endpoint, target: Ref, digest: Digest) -> Reason | Failure:
-        """Tell whether ``target`` has the image ``digest``, or why it cannot be told."""
+    async def compare(
+        self, endpoint: Endpoint, target: Ref, digest: Digest, same: Same | None = None
+    ) -> Reason | Failure:
+        """Tell whether ``target`` has the image ``digest``, or why it cannot be told.
+
+        ``same`` tells of another digest whether it stands for the same image all the same.
+        """
         for known in (self._inventories.digest, self._believed):
             if await known(endpoint, target) == digest:
                 self._inventories.saved(1)
                 return Reason.CURRENT
         try:
             found = await self._look(endpoint, target.repository, target.reference, digest)
+            if found is None:
+                return Reason.MISSING
+            return Reason.CURRENT if found == digest or (same and await same(found)) else Reason.CHANGED
         except DregsyError as error:
             return Failure.of(error)
-        if found is None:
-            return Reason.MISSING
-        return Reason.CURRENT if found == digest else Reason.CHANGED
 
     async def _believed(self, endpoint: Endpoint, target: Ref) -> Digest | None:
         host = endpoint.api_host

@@ -1,4 +1,4 @@
-"""A docker daemon, asked from asyncio. The one home of the docker SDK, which blocks.
+"""A docker daemon, asked from asyncio. The home of the docker SDK, which blocks; ``ssh`` extends it.
 
 Each question has a thread and a connection of its own, and is broken off by shutting that connection.
 """
@@ -24,24 +24,34 @@ from dregsy.model.platform import Platform, choose
 from dregsy.model.ref import Ref
 from dregsy.model.report import Moved
 from dregsy.registry.complaints import explain, redact
+from relays import ssh
+from relays.dockerhost import NAME, environment, ssh_command
 
-NAME = "docker"
 THREADS = 8
 """How many questions to the daemon may be open at once."""
 ANSWER_SECONDS = 60.0
 """How long the daemon may be silent, except while it pulls or pushes."""
+CONNECT_SECONDS = 10
+"""How long it may take until the daemon answers at all."""
+RETURN_SECONDS = 30.0
+"""How long to wait for a daemon that restarts."""
 
 _CUT_AGAIN_SECONDS = 0.05
+_LOOK_AGAIN_SECONDS = 0.2
 _ELSEWHERE = "is the daemon running, and may this user talk to it? see docker.dockerhost and DOCKER_HOST"
 T = TypeVar("T")
 
 
 class Client(APIClient):
-    """The SDK's client on one connection that another thread may break."""
+    """The SDK's client on one connection that another thread may break; ``command`` is the ssh to connect with."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, command: Sequence[str] = (), **options: Any) -> None:
         super().__init__(**options)
         self._connection: Any = None
+        self._tunnel = ssh.Adapter(command, CONNECT_SECONDS) if command else None
+        if self._tunnel is not None:
+            self._custom_adapter = self._tunnel
+            self.mount("http+docker://", self._tunnel)
         self.hooks["response"].append(self._note)
         adapter: Any = self.get_adapter(self.base_url)
         if hasattr(adapter, "pools"):  # the SDK's own adapters open a connection for each URL
@@ -60,6 +70,10 @@ class Client(APIClient):
     def _note(self, response: Any, *_: Any, **__: Any) -> None:
         self._connection = response.raw.connection or self._connection
 
+    def complaint(self) -> str:
+        """What ssh said; empty for nothing."""
+        return self._tunnel.said() if self._tunnel is not None else ""
+
     def close(self) -> None:
         """Close everything, a stream that was not read to its end too, which the SDK leaves open."""
         super().close()
@@ -77,15 +91,17 @@ class Client(APIClient):
 class Daemon:
     """Asks a docker daemon without blocking the loop.
 
-    ``host`` is where it listens: None for what DOCKER_HOST says, else the usual socket. ``version`` is
-    that of the API: None for the daemon's own, which ``find`` learns. TLS for TCP comes from DOCKER_CERT_PATH and
-    DOCKER_TLS_VERIFY.
+    ``host`` is where it listens, None for what docker's own settings say (``relays.dockerhost``). ``version`` is
+    that of the API: None for the daemon's own, which ``find`` learns, as it does the ``platform``.
     """
 
     def __init__(self, host: str | None, version: str | None) -> None:
         self._host = host
+        self._settings: dict[str, str] | None = None
         self._version = version
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=NAME)
+        self._missed: float | None = None
+        self.platform: Platform | None = None
 
     def close(self) -> None:
         """Let go of the threads, none of which works any more."""
@@ -93,13 +109,30 @@ class Daemon:
 
     async def find(self) -> None:
         """Agree on a version with the daemon; RelayUnavailable when there is none."""
+        pinned = self._version or self._known().get("DOCKER_API_VERSION")
         try:
-            found = await self.ask(
-                lambda client: str(client.version(api_version=self._version is not None)["ApiVersion"])
-            )
+            found = await self.ask(lambda client: client.version(api_version=pinned is not None))
+        except RelayUnavailable:
+            raise
         except DregsyError as error:
             raise RelayUnavailable(error.message, relay=NAME, hint=_ELSEWHERE) from error
-        self._version = self._version or found
+        self._version = pinned or str(found["ApiVersion"])
+        self.platform = Platform(str(found["Os"]), str(found["Arch"])).normalized()
+
+    async def back(self, seconds: float = RETURN_SECONDS) -> None:
+        """Return when the daemon answers, or when it has had ``seconds`` to start again, since it was first missed."""
+        clock = asyncio.get_running_loop().time
+        self._missed = missed = clock() if self._missed is None else self._missed
+        while True:
+            try:
+                await self.ask(lambda client: client.ping())
+            except DregsyError:
+                if clock() >= missed + seconds:
+                    return
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            else:
+                self._missed = None
+                return
 
     async def ask(self, question: Callable[[Client], T], *, silence: float = ANSWER_SECONDS) -> T:
         """Return what ``question`` returns; every error of the SDK becomes a DregsyError.
@@ -121,27 +154,35 @@ class Daemon:
         except (DockerException, HTTPError, OSError) as error:
             raise _translated(error) from error
 
+    def _known(self) -> dict[str, str]:
+        """What docker's own settings said when they were first needed."""
+        self._settings = self._settings or environment(self._host, os.environ)
+        return self._settings
+
     def _client(self) -> Client:
-        environment = dict(os.environ)
-        if self._host:
-            environment["DOCKER_HOST"] = self._host
-        version = self._version or MINIMUM_DOCKER_API_VERSION
+        known = self._known()
+        version = self._version or known.get("DOCKER_API_VERSION") or MINIMUM_DOCKER_API_VERSION
+        options: dict[str, Any] = {"version": version, "timeout": CONNECT_SECONDS}
         try:
-            where = kwargs_from_env(environment)
-            return Client(**where, version=version, timeout=ANSWER_SECONDS, use_ssh_client=True)
-        except (DockerException, OSError) as error:
+            if known["DOCKER_HOST"].startswith("ssh://"):
+                return Client(ssh_command(known["DOCKER_HOST"]), base_url="unix:///ssh", **options)
+            return Client(**kwargs_from_env(known), **options)
+        except (DockerException, OSError, ValueError) as error:  # ValueError: a port that is none
             raise _translated(error) from error
 
 
 def _answered(client: Client, question: Callable[[Client], T], silence: float) -> T:
     """Answer a question on a thread, on a connection that is open before, so that it can be cut."""
     with closing(client):
-        path = getattr(client.get_adapter(client.base_url), "socket_path", None)
-        if path is not None:  # the SDK forgets to close a socket that could not be connected
+        path = getattr(client.get_adapter(client.base_url), "socket_path", "")
+        if path.strip("/"):  # the SDK forgets to close a socket that could not be connected
             with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(ANSWER_SECONDS)
+                probe.settimeout(CONNECT_SECONDS)
                 probe.connect(path)
-        client.get(f"{client.base_url}/_ping", timeout=ANSWER_SECONDS)
+        try:
+            client.get(f"{client.base_url}/_ping", timeout=ANSWER_SECONDS)
+        except OSError as error:
+            raise DockerException(f"ssh: {client.complaint()}") if client.complaint() else error from None
         client.timeout = int(silence) + 1
         return question(client)
 
@@ -177,22 +218,39 @@ def _lines(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def pull(
     client: Client, source: Ref, platform: Platform | None, login: Login, tell: Callable[[int], None]
-) -> tuple[str, int]:
-    """Pull; returns the image's id, and the bytes that the daemon says it read."""
+) -> tuple[str, int | None]:
+    """Pull; returns the image's id, and the bytes of the layers that the daemon read, or None where it did not tell."""
     wanted = str(platform) if platform else None
     auth = _auth(login, source.host)
     stream = client.pull(source.name, str(source.digest), stream=True, decode=True, platform=wanted, auth_config=auth)
-    seen: dict[str, int] = {}
-    for line in _lines(stream):
-        if line.get("status") == "Downloading":
-            layer, current = line.get("id", ""), line.get("progressDetail", {}).get("current", 0)
-            tell(max(0, current - seen.get(layer, 0)))
-            seen[layer] = max(current, seen.get(layer, 0))
-    image = client.inspect_image(str(source))  # type: ignore[no-untyped-call]  # the stubs leave it out
+    count = _counted(_lines(stream), tell)
+    try:
+        image = client.inspect_image(str(source))  # type: ignore[no-untyped-call]  # the stubs leave it out
+    except NotFound:
+        raise DockerException(f"the pull of {source} ended early") from None
     found = Platform(image["Os"], image["Architecture"], image.get("Variant") or "")
     if platform is not None and choose(platform, [found]) is None:
         raise ImageError(f"{source} is an image for {found}, not for {platform}")
-    return str(image["Id"]), sum(seen.values())
+    return str(image["Id"]), count
+
+
+def _counted(lines: Iterator[dict[str, Any]], tell: Callable[[int], None]) -> int | None:
+    """Follow a pull to its end; the daemon tells how far layers are only now and then, but how large they are."""
+    seen: dict[str, int] = {}
+    totals: dict[str, int] = {}
+    for line in lines:
+        layer, status, progress = line.get("id", ""), line.get("status"), line.get("progressDetail") or {}
+        if status == "Downloading" and progress.get("total", 0) > 0:
+            totals[layer] = progress["total"]
+            current = min(progress.get("current", 0), totals[layer])
+        elif status == "Download complete":
+            current = totals.setdefault(layer, 0)
+        else:
+            continue
+        if current > seen.get(layer, 0):
+            tell(current - seen.get(layer, 0))
+            seen[layer] = current
+    return sum(seen.values()) if all(totals.values()) else None
 
 
 def push(client: Client, image: str, target: Ref, login: Login) -> Moved:

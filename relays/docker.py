@@ -5,14 +5,16 @@ layers anew. What a copy brings into the daemon is removed, and what was there b
 """
 
 import asyncio
+import platform as machine
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self, TypeVar
 from weakref import WeakValueDictionary
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dregsy.errors import DregsyError, RelayError, RelayUnsupported
 from dregsy.model.endpoint import Endpoint, Login
@@ -20,11 +22,12 @@ from dregsy.model.plan import Copy
 from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
 from dregsy.model.report import CopyProgress, Moved, Warned
+from dregsy.model.tagnames import tag_for
 from dregsy.relay import Feature, Toolbox
 from relays import daemon
-from relays.daemon import NAME, Client, Daemon
+from relays.daemon import Client, Daemon
+from relays.dockerhost import NAME, check_address
 
-_TAG_LENGTH = 128
 T = TypeVar("T")
 
 
@@ -39,6 +42,15 @@ class Settings(BaseModel):
     """The version to speak; the daemon's own when not given."""
     cleanup: bool = True
     """Remove from the daemon what a copy brought there."""
+    certs_dir: ClassVar[Path] = Path("/etc/docker/certs.d")
+    """The daemon's own folder: what lists its registries' tags trusts the same certificates."""
+
+    @field_validator("dockerhost")
+    @classmethod
+    def _no_login(cls, dockerhost: str | None) -> str | None:
+        if dockerhost is not None:
+            check_address(dockerhost)
+        return dockerhost
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,16 @@ class DockerRelay:
         self._toolbox = toolbox
         self._daemon = Daemon(settings.dockerhost, settings.api_version)
         self._shared: dict[tuple[Ref, tuple[Platform, ...]], _Shared] = {}
+        self._underway = 0
+        self._before: Mapping[str, frozenset[Ref]] | None = None
+        """What the daemon had before the first of the copies that are under way."""
+        self._looking = asyncio.Lock()
         self._pushing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def platform(self) -> Platform:
+        """The daemon's platform; until it was asked, Linux on this machine's processor."""
+        return self._daemon.platform or Platform("linux", machine.machine()).normalized()
 
     async def __aenter__(self) -> Self:
         """Find the daemon."""
@@ -103,26 +124,36 @@ class DockerRelay:
         if len(copy.platforms) > 1:
             raise RelayUnsupported("docker copies one platform of an image, not several", relay=NAME)
         until = asyncio.get_running_loop().time() + self._toolbox.timeout
-        async with self._pulled(copy, source, until) as (pulled, bytes_read):
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._delivered(copy.task, pulled, ref, target, until))
-                    for ref, target in zip(copy.targets, targets, strict=True)
-                ]
-            results = [task.result() for task in tasks]
+        self._underway += 1
+        try:
+            async with self._pulled(copy, source, until) as (pulled, bytes_read):
+                results = await self._to_all(copy, pulled, targets, until)
+        finally:
+            self._underway -= 1
+            self._before = self._before if self._underway else None
         first = next((place for place, result in enumerate(results) if isinstance(result, Moved)), None)
         return [
-            replace(result, bytes_read=bytes_read) if isinstance(result, Moved) and place == first else result
+            replace(result, bytes_read=bytes_read if place == first else 0) if isinstance(result, Moved) else result
             for place, result in enumerate(results)
         ]
 
+    async def _to_all(
+        self, copy: Copy, pulled: Pulled, targets: Sequence[Endpoint], until: float
+    ) -> list[Moved | DregsyError]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._delivered(copy.task, pulled, ref, target, until))
+                for ref, target in zip(copy.targets, targets, strict=True)
+            ]
+        return [task.result() for task in tasks]
+
     @asynccontextmanager
-    async def _pulled(self, copy: Copy, source: Endpoint, until: float) -> AsyncIterator[tuple[Pulled, int]]:
+    async def _pulled(self, copy: Copy, source: Endpoint, until: float) -> AsyncIterator[tuple[Pulled, int | None]]:
         """Have the image in the daemon, together with all copies that need it at this time."""
         key = copy.source.with_tag(None, copy.source.digest), copy.platforms
         shared = self._shared.setdefault(key, _Shared())
         shared.users += 1
-        bytes_read = 0
+        bytes_read: int | None = 0
         try:
             async with shared.lock:
                 if shared.pulled is None:
@@ -138,7 +169,7 @@ class DockerRelay:
             if not shared.users:
                 self._shared.pop(key, None)
 
-    async def _pull(self, copy: Copy, login: Login, until: float) -> tuple[Pulled, int]:
+    async def _pull(self, copy: Copy, login: Login, until: float) -> tuple[Pulled, int | None]:
         """Pull by digest; whatever goes wrong, the daemon is as before."""
         loop = asyncio.get_running_loop()
 
@@ -147,7 +178,7 @@ class DockerRelay:
 
         source = copy.source.with_tag(None, copy.source.digest)
         platform = replace(copy.platforms[0], os_version="") if copy.platforms else None
-        before = await self._in_time(until, daemon.references)
+        before = await self._had_before(until)
         try:
             image, count = await self._in_time(until, lambda client: daemon.pull(client, source, platform, login, tell))
         except (DregsyError, asyncio.CancelledError):
@@ -155,11 +186,19 @@ class DockerRelay:
             raise
         return Pulled(source, image, before), count
 
+    async def _had_before(self, until: float) -> Mapping[str, frozenset[Ref]]:
+        """Look once for all copies that overlap, or one would take what another brought for the user's."""
+        async with self._looking:
+            if self._before is None:
+                self._before = await self._in_time(until, daemon.references)
+            return self._before
+
     async def _delivered(
         self, task: str, pulled: Pulled, ref: Ref, target: Endpoint, until: float
     ) -> Moved | DregsyError:
         """Push to one target under exactly one tag."""
-        tagged = ref.with_tag(ref.tag or f"dregsy-{ref.digest.hex if ref.digest else ''}"[:_TAG_LENGTH])
+        assert pulled.source.digest is not None
+        tagged = ref.with_tag(ref.tag or tag_for(ref.digest or pulled.source.digest))
         try:
             login = await self._toolbox.logins.login_for(target, ref.repository)
             # Registries stumble when the same content arrives twice at once in one repository.
@@ -187,6 +226,9 @@ class DockerRelay:
         except TimeoutError:
             limit = f"{self._toolbox.timeout:g} s"
             raise RelayError(f"docker: the copy did not end within {limit}", relay=NAME, retryable=True) from None
+        except DregsyError:
+            await self._daemon.back()  # it may have been restarted: who tidies up, or tries again, needs it
+            raise
 
     async def _restore(self, task: str, pulled: Pulled, tagged: Ref) -> None:
         """Give the target's tag back to the image that had it, or remove it."""

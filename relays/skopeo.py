@@ -1,22 +1,20 @@
 """The skopeo relay: one run of ``skopeo copy`` for each target, by digest, checked at the target afterwards.
 
-Logins reach skopeo in files that only this user can read and that live as long as the run, never on a
-command line. What skopeo prints when it fails becomes the error.
+Logins reach skopeo in open files that have no name on any disk, never on a command line. What skopeo prints
+when it fails becomes the error.
 """
 
 import asyncio
 import base64
 import json
 import os
-import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -28,20 +26,20 @@ from dregsy.model.ref import Ref
 from dregsy.model.report import Moved, RelaySaid
 from dregsy.registry.addresses import is_loopback
 from dregsy.registry.complaints import explain, redact
-from dregsy.relay import Feature, Toolbox
+from dregsy.relay import Feature, Public, Toolbox
+from relays import child
 
 NAME = "skopeo"
 PROBE_SECONDS = 10.0
 """How long skopeo may take to tell its version and options."""
 
-_OUTPUT_LIMIT = 64 * 2**10
 _LINES_KEPT = 10
-_KILL_SECONDS = 1.0
 _PRESERVE = "--preserve-digests"
 _PASSED_NAMES = frozenset({"PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 _PASSED_NAMES_IN_ANY_CASE = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
 _PASSED_PREFIXES = ("XDG_", "CONTAINERS_", "_CONTAINERS_")
-_SECRET_OPTIONS = ("-creds", "-username", "-password", "-registry-token", "--creds", "--username", "--password")
+_LOGIN_OPTIONS = ("-creds", "-username", "-password", "-registry-token", "-authfile")
+_POLICIES = ("~/.config/containers/policy.json", "/etc/containers/policy.json")
 
 
 class Settings(BaseModel):
@@ -51,41 +49,34 @@ class Settings(BaseModel):
 
     binary: str = Field("skopeo", min_length=1)
     certs_dir: Path = Field(Path("/etc/skopeo/certs.d"), alias="certs-dir")
-    args: list[str] = []
+    args: Annotated[list[str], Public()] = []
     """More options for ``skopeo copy``, behind those of this relay."""
 
     @field_validator("args")
     @classmethod
-    def _no_secrets(cls, args: list[str]) -> list[str]:
-        for name in (arg.partition("=")[0] for arg in args):
-            if name.endswith(_SECRET_OPTIONS) and not name.endswith("-no-creds"):
-                raise ValueError(f"{name} would show a login to everybody on this machine; use 'auth' instead")
+    def _no_logins(cls, args: list[str]) -> list[str]:
+        for name in (word.partition("=")[0] for arg in args for word in arg.split()[:1]):
+            if name.endswith(_LOGIN_OPTIONS) and not name.endswith("-no-creds"):
+                raise ValueError(f"{name} is no place for a login; write it as 'auth' of the source or target")
         return args
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One end of a copy, which skopeo calls ``src`` or ``dest``: an image, its registry, and the login there."""
+    """One end of a copy, which skopeo calls ``src`` or ``dest``: an image, how to log in there, and what to trust."""
 
     name: str
     ref: Ref
-    endpoint: Endpoint
     login: Login
     certs: Path | None
+    verify: bool
 
-    def options(self, folder: Path) -> list[str]:
-        """Return the options that say how to reach this end; writes its login into ``folder``."""
-        options = []
-        if self.login.is_anonymous:
-            options.append(f"--{self.name}-no-creds")
-        else:
-            path = folder / f"{self.name}.json"
-            _write_login(path, self.ref.host, self.login)
-            options.append(f"--{self.name}-authfile={path}")
+    def options(self, login: int | None) -> list[str]:
+        """Return the options that say how to reach this end; ``login`` is the open file with the login."""
+        options = [f"--{self.name}-no-creds" if login is None else f"--{self.name}-authfile=/dev/fd/{login}"]
         if self.certs is not None:
             options.append(f"--{self.name}-cert-dir={self.certs}")
-        # A loopback registry may speak plain http, unless certificates for it say otherwise.
-        if not self.endpoint.verify or (self.certs is None and is_loopback(self.endpoint.host)):
+        if not self.verify:
             options.append(f"--{self.name}-tls-verify=false")
         return options
 
@@ -147,18 +138,27 @@ class SkopeoRelay:
 
     async def _side(self, name: str, ref: Ref, endpoint: Endpoint) -> Side:
         login = await self._toolbox.logins.login_for(endpoint, ref.repository)
-        return Side(
-            name, ref, endpoint, login, certificates(endpoint.host, endpoint.certs or (self._settings.certs_dir,))
-        )
+        folder = certificates(endpoint.host, endpoint.certs or (self._settings.certs_dir,))
+        return Side(name, ref, login, folder, verify=not await self._is_trusted(endpoint))
+
+    async def _is_trusted(self, endpoint: Endpoint) -> bool:
+        """Whether anything goes: skopeo has one option for that and for plain http, which is fine on this machine."""
+        if not endpoint.verify:
+            return True
+        return is_loopback(endpoint.host) and await self._toolbox.registries.at(endpoint).is_plain()
 
     async def _deliver(self, copy: Copy, origin: Side, goal: Side) -> None:
         """Run ``skopeo copy``; its words become the error when it fails."""
-        with TemporaryDirectory(prefix="skopeo-", dir=self._toolbox.scratch) as name:
-            folder = Path(name)
+        with TemporaryDirectory(prefix="skopeo-", dir=self._toolbox.scratch) as folder, ExitStack() as files:
+            logins = [files.enter_context(_login_file(side)) for side in (origin, goal)]
             # --all: the digest names an index only where the whole of it is wanted.
-            options = ["--all", *self._preserve, *origin.options(folder), *goal.options(folder), *self._settings.args]
-            command = [self._settings.binary, "copy", *options, "--", str(origin), str(goal)]
-            status, output = await _run(command, _environment(folder), self._toolbox.timeout)
+            options = ["--all", *self._preserve, *origin.options(logins[0]), *goal.options(logins[1])]
+            status, output = await self._run(
+                [*_policy(), "copy", *options, *self._settings.args, "--", str(origin), str(goal)],
+                Path(folder),
+                self._toolbox.timeout,
+                [login for login in logins if login is not None],
+            )
         lines = [redact(line, (origin.login, goal.login)) for line in _readable(output)]
         for line in lines:
             self._toolbox.emit(RelaySaid(copy, line))
@@ -181,7 +181,7 @@ class SkopeoRelay:
         binary = self._settings.binary
         hint = f"run '{binary} --version' to see why, or set skopeo.binary"
         try:
-            status, output = await _run([binary, *arguments], _environment(self._toolbox.scratch), PROBE_SECONDS)
+            status, output = await self._run(arguments, self._toolbox.scratch, PROBE_SECONDS)
         except RelayUnavailable:
             raise
         except RelayError as error:
@@ -189,6 +189,22 @@ class SkopeoRelay:
         if status:
             raise RelayUnavailable(f"{binary!r} ended with status {status}", relay=NAME, output=output, hint=hint)
         return output
+
+    async def _run(
+        self, arguments: Sequence[str], folder: Path, seconds: float, descriptors: Sequence[int] = ()
+    ) -> tuple[int, str]:
+        """Run skopeo with ``folder`` for its temporary files; return its exit status and its last words."""
+        binary = self._settings.binary
+        try:
+            return await child.run([binary, *arguments], _environment(folder), seconds, descriptors)
+        except TimeoutError:
+            raise RelayError(f"{binary!r} did not end within {seconds:g} s", relay=NAME, retryable=True) from None
+        except OSError as error:
+            raise RelayUnavailable(
+                f"cannot run {binary!r}: {error.strerror}",
+                relay=NAME,
+                hint="install skopeo, or say with skopeo.binary where it is",
+            ) from error
 
 
 def certificates(host: str, roots: Sequence[Path]) -> Path | None:
@@ -199,15 +215,26 @@ def certificates(host: str, roots: Sequence[Path]) -> Path | None:
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
-def _write_login(path: Path, host: str, login: Login) -> None:
-    """Write a login as containers-auth.json(5) has it, for nobody else to read."""
-    password = login.password.reveal() if login.password else ""
-    entry = {"auth": base64.b64encode(f"{login.username or '<token>'}:{password}".encode()).decode()}
-    if login.identity_token:
-        entry["identitytoken"] = login.identity_token.reveal()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump({"auths": {host: entry}}, file)
+@contextmanager
+def _login_file(side: Side) -> Iterator[int | None]:
+    """Open a file with a login as containers-auth.json(5) has it, or None; it is in memory, and gone with its users."""
+    if side.login.is_anonymous:
+        yield None
+        return
+    password = side.login.password.reveal() if side.login.password else ""
+    entry = {"auth": base64.b64encode(f"{side.login.username or '<token>'}:{password}".encode()).decode()}
+    if side.login.identity_token:
+        entry["identitytoken"] = side.login.identity_token.reveal()
+    with os.fdopen(os.memfd_create("login"), "wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(json.dumps({"auths": {side.ref.host: entry}}).encode())
+        file.flush()
+        yield file.fileno()
+
+
+def _policy() -> list[str]:
+    """Return what lets skopeo copy where nobody has set up rules for signatures, without which it refuses."""
+    return [] if any(Path(name).expanduser().exists() for name in _POLICIES) else ["--insecure-policy"]
 
 
 def _environment(scratch: Path) -> dict[str, str]:
@@ -218,62 +245,6 @@ def _environment(scratch: Path) -> dict[str, str]:
 
 def _is_passed(name: str) -> bool:
     return name in _PASSED_NAMES or name.upper() in _PASSED_NAMES_IN_ANY_CASE or name.startswith(_PASSED_PREFIXES)
-
-
-async def _run(command: Sequence[str], environment: Mapping[str, str], seconds: float) -> tuple[int, str]:
-    """Return exit status and the end of the output; whatever happens, nothing that was started stays behind."""
-    process = await _start(command, environment)
-    ended = False
-    try:
-        async with asyncio.timeout(seconds):
-            output = await _tail(process)
-            status = await process.wait()
-            ended = True
-            return status, output
-    except TimeoutError:
-        raise RelayError(f"{command[0]!r} did not end within {seconds:g} s", relay=NAME, retryable=True) from None
-    finally:
-        if not ended:
-            await _kill(process)
-
-
-async def _start(command: Sequence[str], environment: Mapping[str, str]) -> Process:
-    """Start a process group; one that is cancelled before it is known here ends with all its members too."""
-    starting = asyncio.ensure_future(  # noqa: TID251 - awaited in any case
-        asyncio.create_subprocess_exec(
-            *command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment, start_new_session=True
-        )
-    )
-    try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        with suppress(OSError):
-            await _kill(await starting)
-        raise
-    except OSError as error:
-        raise RelayUnavailable(
-            f"cannot run {command[0]!r}: {error.strerror}",
-            relay=NAME,
-            hint="install skopeo, or say with skopeo.binary where it is",
-        ) from error
-
-
-async def _tail(process: Process) -> str:
-    """Read the output to its end and keep the last part."""
-    assert process.stdout is not None
-    kept = b""
-    while chunk := await process.stdout.read(_OUTPUT_LIMIT):
-        kept = (kept + chunk)[-_OUTPUT_LIMIT:]
-    return kept.decode(errors="replace")
-
-
-async def _kill(process: Process) -> None:
-    """End skopeo and all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with suppress(TimeoutError):  # a child that left the group may hold the output open
-        async with asyncio.timeout(_KILL_SECONDS):
-            await process.wait()
 
 
 def _readable(output: str) -> list[str]:

@@ -139,7 +139,7 @@ class Stage:
         copied, current = _images(reports, Status.COPIED), _images(reports, Status.CURRENT)
         self._promise(f"{copied} image copied, {current} up to date", (copied, current) == (1, 5))
         skipped = sum(
-            outcome.moved.blobs_skipped + outcome.moved.blobs_mounted
+            (outcome.moved.blobs_skipped or 0) + (outcome.moved.blobs_mounted or 0)
             for report in reports
             for outcome in report.outcomes
             if outcome.moved

@@ -47,6 +47,8 @@ class Running:
     expected: int = 0
     bytes: int = 0
     blobs: int = 0
+    moving: bool = False
+    """Whether the relay has told of something that moves to a target."""
 
 
 @dataclass(slots=True)
@@ -59,6 +61,7 @@ class State:
     found: int = 0
     bytes: int = 0
     blobs: int = 0
+    moving: bool = False
 
     def start(self, copy: Copy) -> None:
         """A copy begins."""
@@ -70,6 +73,7 @@ class State:
             if one is not None:
                 one.bytes += event.bytes_written
                 one.blobs += event.blob is not None
+                one.moving = one.moving or bool(event.bytes_written or event.bytes_expected or event.blob)
         if event.copy in self.running:
             self.running[event.copy].expected += event.bytes_expected
 
@@ -175,9 +179,8 @@ class Progress:
             f"{counts[Status.COPIED]} copied",
             f"{counts[Status.CURRENT]} up to date",
             *([f"{counts[Status.FAILED]} failed"] if counts[Status.FAILED] else []),
-            f"layers {state.blobs}",
-            size(state.bytes),
-            f"{size(float(self._rate))}/s",
+            # Some relays tell nothing of what they move: then nobody knows how much it is.
+            *([f"layers {state.blobs}", size(state.bytes), f"{size(float(self._rate))}/s"] if state.moving else []),
         ]
         return Text.assemble((one_line(state.name), "bold"), "  ", "  ".join(parts), no_wrap=True, overflow="ellipsis")
 
@@ -194,6 +197,7 @@ class Progress:
             where = f"-> {label(one.copy.targets[0])}" if count == 1 else f"-> {count} targets"
             bar = ProgressBar(total=one.expected or None, completed=one.bytes, pulse=not one.expected, width=12)
             amount = f"{size(one.bytes)}/{size(one.expected)}" if one.expected else size(one.bytes)
-            yield Text(f"  {label(one.copy.source)} {where}"), bar, f"layers {one.blobs}", amount
+            told = (f"layers {one.blobs}", amount) if one.moving else ("", "")
+            yield (Text(f"  {label(one.copy.source)} {where}"), bar, *told)
         if len(running) > ROWS:
             yield (Text(f"  … and {len(running) - ROWS} more"),)

@@ -129,7 +129,8 @@ def _report_row(report: Report) -> tuple[str, ...]:
     counted = totals(report)
     counts = (str(report.counts[status]) for status in WORDS)
     sent, seconds = counted["bytes_written"], counted["seconds"]
-    return (one_line(report.task.name), *counts, size(sent), duration(seconds), rate(sent, seconds) if sent else "")
+    sent_text = "unknown" if sent is None else size(sent)
+    return (one_line(report.task.name), *counts, sent_text, duration(seconds), rate(sent, seconds) if sent else "")
 
 
 def report_data(reports: Sequence[Report], exit_code: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Which relay a config file asks for, and the relays' own sections, which their ``Settings`` models check."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,8 @@ from dregsy.model.plan import RelayChoice
 
 NATIVE, SKOPEO, DOCKER = "native", "skopeo", "docker"
 _DEPRECATED = ("dockerhost", "api-version")
-_CERTS = {
-    SKOPEO: (Path("/etc/skopeo/certs.d"),),
-    DOCKER: (Path("/etc/docker/certs.d"),),
-}
-_NATIVE_CERTS = (Path("/etc/dregsy/certs.d"), Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))
+_PUBLIC = "takes no '${…}': everybody on this machine can read what stands there"
+_USUAL_CERTS = (Path("/etc/dregsy/certs.d"), Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +30,9 @@ class Chosen:
 
     @property
     def certs(self) -> tuple[Path, ...]:
-        """The certs.d folders that it takes certificates from."""
+        """The certs.d folders that it takes certificates from: the one its settings name, or the usual ones."""
         given = getattr(self.settings, "certs_dir", None)
-        return (Path(given),) if given else _CERTS.get(self.name, _NATIVE_CERTS)
+        return (Path(given),) if given else _USUAL_CERTS
 
     def can(self, feature: relay.Feature) -> bool:
         """Whether it has a feature."""
@@ -121,6 +118,8 @@ def _checked(name: str, data: Table, findings: Findings, *, strict: bool) -> Cho
         findings.error(at, NEEDS_KEYS)
         return None
     unknown = findings.unknown_keys(kind.Settings, section, strict=strict, at=at) if at else ()
+    for loc in _in_public(kind.Settings, section):
+        findings.error((*at, *loc), _PUBLIC, "write it out; a login belongs into 'auth' of a source or target")
     settings = _settings(kind.Settings, section, findings, at, {str(loc[-1]) for loc in unknown if len(loc) == 2})
     if settings is None:
         return None
@@ -161,6 +160,21 @@ def _settings(
         for loc, _, message, hint in explained(error, section):
             findings.error((*at, *loc), message, hint)
     return None
+
+
+def _in_public(model: type[BaseModel], section: Table) -> Iterator[Loc]:
+    """Find the values in which a ``${…}`` was replaced although everybody can read what comes of them."""
+    for name, info in model.model_fields.items():
+        if any(isinstance(mark, relay.Public) for mark in info.metadata):
+            yield from _replaced(section.get(info.alias or name), (info.alias or name,))
+
+
+def _replaced(value: Data, loc: Loc) -> Iterator[Loc]:
+    if isinstance(value, Scalar) and value.written != value:
+        yield loc
+    elif isinstance(value, Items):
+        for position, one in enumerate(value):
+            yield from _replaced(one, (*loc, position))
 
 
 def _plain(value: Data) -> Any:

@@ -44,17 +44,17 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What one target took: bytes read for it, bytes sent to it, and how its blobs got there.
+    """What one target took: bytes read for it, bytes sent to it, and how its blobs got there; None is not known.
 
     Where one read feeds several targets, only the first of them counts ``bytes_read``.
     """
 
     digest: Digest
-    bytes_read: int = 0
-    bytes_written: int = 0
-    blobs_moved: int = 0
-    blobs_mounted: int = 0
-    blobs_skipped: int = 0
+    bytes_read: int | None = None
+    bytes_written: int | None = None
+    blobs_moved: int | None = None
+    blobs_mounted: int | None = None
+    blobs_skipped: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Self
 
+from dregsy.model.digest import Digest
 from dregsy.model.ref import is_tag
 from dregsy.model.rewrite import Replacement
+
+_LENGTH = 128
+
+
+def tag_for(digest: Digest) -> str:
+    """Return the tag that stands for a digest where only tags can be written."""
+    return f"dregsy-{digest.hex}"[:_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,10 @@ class Registry:
         """Prove that the registry answers; Unreachable otherwise (end-1)."""
         await self._transport.root()
 
+    async def is_plain(self) -> bool:
+        """Whether it speaks plain http, where that is allowed; raises what ``ping`` raises."""
+        return (await self._transport.root()).startswith("http:")
+
     async def tags(self, repository: str) -> list[str]:
         """List the tags of a repository, in the registry's order; NotFound when it does not exist (end-8)."""
         pages = self.pager.pages(

@@ -33,7 +33,12 @@ class _Meaning(NamedTuple):
 
 
 _MEANINGS = (
-    _Meaning(RateLimited, ("toomanyrequests", "too many requests"), True, "the registry asks to slow down"),
+    _Meaning(
+        RateLimited,
+        ("toomanyrequests", "too many requests", "http 429", "statuscode: 429"),
+        retryable=True,
+        hint="the registry asks to slow down",
+    ),
     _Meaning(
         Unauthorized,
         ("unauthorized", "denied", "authentication required", "no basic auth credentials", "invalid username/password"),
@@ -76,7 +81,18 @@ _MEANINGS = (
         hint="check the address, and that the registry is running",
     ),
     _Meaning(DigestMismatch, ("does not match", "did not match", "verification failed"), True),
-    _Meaning(NotFound, ("manifest unknown", "unknown blob", "name unknown", "name not known", "404", "not found")),
+    _Meaning(
+        NotFound,
+        (
+            "manifest unknown",
+            "unknown blob",
+            "name unknown",
+            "name not known",
+            "http 404",
+            "statuscode: 404",
+            "not found",
+        ),
+    ),
 )
 _REFUSED = "manifest invalid"
 _UNFIT = ("no matching manifest", "no image found in", "unsupported", "preserve digests")
@@ -88,7 +104,7 @@ def explain(said: str, *, relay: str, output: str = "") -> DregsyError:
     What is not understood may have been a passing fault, so it is retryable.
     """
     text = f"{relay}: {' '.join(said.split())}"
-    lowered = said.lower()
+    lowered = " ".join(word for word in said.lower().split() if not _is_name(word))
     if _REFUSED in lowered:
         return RegistryError(text, hint="the registry does not take such an image")
     if any(words in lowered for words in _UNFIT):
@@ -97,6 +113,12 @@ def explain(said: str, *, relay: str, output: str = "") -> DregsyError:
         if any(words in lowered for words in meaning.words):
             return meaning.kind(text, retryable=meaning.retryable, hint=meaning.hint)
     return RelayError(text, relay=relay, output=output, retryable=True)
+
+
+def _is_name(word: str) -> bool:
+    """Whether a word is an address, an image or a digest, in which any of the words to look for may stand."""
+    bare = word.strip(":,;.\"'()[]")
+    return "sha256:" in bare or ("/" in bare and not set(bare).isdisjoint(".:@"))
 
 
 def redact(text: str, logins: Sequence[Login]) -> str:

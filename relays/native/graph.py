@@ -48,6 +48,7 @@ class Graph:
         await self._store(root, self._ref.tag or str(digest), 0)
         return Moved(
             digest=digest,
+            bytes_read=0,
             bytes_written=self._written,
             blobs_moved=self._how[How.MOVED],
             blobs_mounted=self._how[How.MOUNTED],

@@ -172,9 +172,22 @@ def test_copied_image() -> None:
 
 def test_copied_without_a_byte() -> None:
     """An image whose blobs were all there already has no rate."""
-    (line,) = told(CopyFinished(replace(COPIED, moved=Moved(DIGEST))))
+    (line,) = told(CopyFinished(replace(COPIED, moved=Moved(DIGEST, 0, 0))))
 
     assert str(line["message"]).endswith("(0 B in 2.0 s)")
+
+
+def test_copied_by_a_relay_that_counts_nothing() -> None:
+    """What is not known is neither shown as nothing nor part of the data, and no sum is made of it."""
+    unknown = replace(COPIED, moved=Moved(DIGEST))
+    (line,) = told(CopyFinished(unknown))
+    (known,) = told(TaskFinished(Report(TASK, 0.0, 3.0, (COPIED,))))
+    (mixed,) = told(TaskFinished(Report(TASK, 0.0, 3.0, (COPIED, unknown))))
+
+    assert str(line["message"]).endswith(f"{DIGEST} (in 2.0 s)")
+    assert {"bytes_read", "bytes_written", "blobs_moved"}.isdisjoint(line)
+    assert (known["bytes_written"], mixed["bytes_written"]) == (4_000_000, None)
+    assert "2 copied, 0 up to date; in 3.0 s" in str(mixed["message"])
 
 
 def test_failed_image() -> None:

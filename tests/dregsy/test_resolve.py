@@ -16,7 +16,8 @@ from dregsy.model.report import Failure, Outcome, Reason, Status, Warned
 from dregsy.model.subset import subset
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagSet
-from dregsy.resolve import Found
+from dregsy.registry.listing import Listings
+from dregsy.resolve import Found, Resolver
 from tests.testbed.copying import Workshop, rule, task
 from tests.testbed.proxy import Fault, RecordingProxy
 from tests.testbed.vendors.harbor import Harbor
@@ -552,3 +553,74 @@ async def test_quarantine_by_pushes(shop: Workshop, embedded_pair: Pair) -> None
     tags = [[one.source.tag for one in items if isinstance(one, Copy)] for items in (first, second)]
     assert tags == [["v1"], ["v1", "v2"]]
     assert {one.source.digest for one in second if isinstance(one, Copy)} == {VENDOR_IMAGE.digest}
+
+
+def repacked(shop: Workshop, platform: str = "linux/amd64") -> Workshop:
+    """Have the resolver work for a relay that packs layers anew."""
+    shop.resolver = Resolver(
+        shop.registries, Listings(shop.registries), journal=shop.journal, repacked=Platform.parse(platform)
+    )
+    return shop
+
+
+@pytest.mark.parametrize(
+    ("platform", "daemon", "reason"),
+    [
+        ("", "linux/amd64", Reason.CURRENT),
+        ("", "linux/arm64", Reason.CHANGED),
+        ("", "linux/s390x", Reason.CHANGED),
+        ("linux/arm64", "linux/amd64", Reason.CHANGED),
+        ("linux/amd64", "linux/arm64", Reason.CURRENT),
+    ],
+)
+async def test_an_image_that_was_packed_anew_is_current(
+    platform: str, daemon: str, reason: Reason, shop: Workshop, embedded_pair: Pair
+) -> None:
+    """With a relay whose digests differ by nature the config tells whether a target has the image for the platform."""
+    a, b = embedded_pair
+    await images.seed(a, "app", INDEX, "v1")
+    await images.seed(b, "app", images.image("multi/linux/amd64", docker=True), "v1")
+    of = task(a.host, (b.host,), rule("app", tags=("v1",), platform=platform))
+
+    assert (await decided(shop, of))[1] == (Reason.CHANGED,)
+    assert (await decided(repacked(shop, daemon), of))[1] == (reason,)
+
+
+async def test_what_was_packed_anew_is_looked_into_once(shop: Workshop, embedded_pair: Pair) -> None:
+    """Only where digests differ are manifests read, and never again for the same digests."""
+    a, b = embedded_pair
+    image = images.image("app")
+    await images.seed(a, "app", image, "same", "other")
+    await images.seed(b, "app", image, "same")
+    await images.seed(b, "app", images.image("app", docker=True), "other")
+    repacked(shop)
+    for tag in ("same", "other", "other"):
+        one = task(a.host, (b.host,), rule("app", tags=(tag,)))
+        assert (await decided(shop, one))[1] == (Reason.CURRENT,)
+
+    assert [one.count("GET", "/manifests/") for one in (a, b)] == [1, 1]
+
+
+async def test_a_target_that_cannot_be_looked_into(shop: Workshop, embedded_pair: Pair) -> None:
+    """Without knowing what the target has nothing is written there."""
+    a, b = embedded_pair
+    await images.seed(a, "app", IMAGE, "v1")
+    await images.seed(b, "app", INDEX, "v1")
+    with RecordingProxy(b.host, Fault(path="/manifests/sha256", method="GET", times=-1, status=403)) as target:
+        _, reasons = await decided(repacked(shop), task(a.host, (target.host,), rule("app", tags=("v1",))))
+
+    assert [reason.kind for reason in reasons if isinstance(reason, Failure)] == ["unauthorized"]
+
+
+async def test_digests_become_tags_where_only_tags_can_be_written(shop: Workshop, embedded_pair: Pair) -> None:
+    """A target without a tag is asked for the tag that stands for the digest, so that it is found the next time."""
+    a, b = embedded_pair
+    image = images.image("app")
+    await images.seed(a, "app", image)
+    of = task(a.host, (b.host,), rule("app", tags=(str(image.digest),)))
+    copy, before = await decided(repacked(shop), of)
+    await images.seed(b, "app", images.image("app", docker=True), f"dregsy-{image.digest.hex}")
+    _, after = await decided(shop, of)
+
+    assert [str(one) for one in copy.targets] == [f"{b.host}/app:dregsy-{image.digest.hex}"]
+    assert (before, after) == ((Reason.MISSING,), (Reason.CURRENT,))

@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,66 @@ async def test_the_version_is_agreed_upon(dockerd: Dockerd) -> None:
         daemon.close()
 
     assert spoken == ["1.41", "1.30"]
+
+
+@pytest.mark.parametrize(("pinned", "spoken"), [(None, "1.29"), ("1.30", "1.30")])
+async def test_the_version_of_the_environment_counts(
+    dockerd: Dockerd, pinned: str | None, spoken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DOCKER_API_VERSION pins the version where the config file does not."""
+    monkeypatch.setenv("DOCKER_API_VERSION", "1.29")
+    daemon = Daemon(dockerd.host, pinned)
+    await daemon.find()
+    found = await daemon.ask(lambda client: client.api_version)
+    daemon.close()
+
+    assert spoken == found
+
+
+async def test_the_daemon_of_dockers_context_is_found(dockerd: Dockerd, tmp_path: Path) -> None:
+    """What ``docker context use`` has chosen counts when nothing else says where the daemon is."""
+    docker = ["/usr/bin/docker", "--config", str(tmp_path / "home/.docker"), "context"]
+    subprocess.run([*docker, "create", "here", f"--docker=host={dockerd.host}"], check=True, capture_output=True)
+    subprocess.run([*docker, "use", "here"], check=True, capture_output=True)
+    daemon = Daemon(None, None)
+    await daemon.find()
+    daemon.close()
+
+    assert Platform("linux", "amd64") == daemon.platform
+
+
+async def test_a_daemon_that_comes_back_is_waited_for() -> None:
+    """Who has lost the daemon in a restart can go on when it answers again."""
+    with Dockerd() as dockerd:
+        daemon = Daemon(dockerd.host, None)
+        await daemon.find()
+        dockerd.stop()
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(daemon.back())
+            await asyncio.to_thread(dockerd.start)
+        images_found = await daemon.ask(lambda client: client.images())
+        daemon.close()
+
+    assert waiting.done()
+    assert images_found == []
+
+
+async def test_a_daemon_that_stays_away_is_not_waited_for_again() -> None:
+    """It has its time to come back once, not once for each image; a daemon that answered has it anew."""
+    with Dockerd() as dockerd:
+        daemon = Daemon(dockerd.host, None)
+        await daemon.find()
+        dockerd.stop()
+        await daemon.back(0.1)
+        missed = daemon._missed
+        await daemon.back(0.1)
+        assert missed is not None
+        assert missed == daemon._missed
+        dockerd.start()
+        await daemon.back()
+        daemon.close()
+
+    assert daemon._missed is None
 
 
 @pytest.mark.parametrize(

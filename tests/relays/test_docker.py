@@ -14,6 +14,7 @@ from dregsy.embedded import images
 from dregsy.errors import (
     CredentialsError,
     ImageError,
+    RateLimited,
     RelayError,
     RelayUnsupported,
     Unauthorized,
@@ -26,7 +27,7 @@ from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
 from dregsy.model.report import CopyProgress, Event, Moved, Warned
 from dregsy.registry.pool import Registries
-from dregsy.relay import Feature, Toolbox
+from dregsy.relay import Feature, Repacking, Toolbox
 from relays.docker import DockerRelay, Settings
 from tests.testbed.dockerd import Dockerd
 from tests.testbed.faults import Fault, Gate
@@ -235,6 +236,90 @@ async def test_what_was_in_the_daemon_stays(
     assert identity(image) == await config_at(registry_b, repo, "v1")
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_what_was_in_the_daemon_stays_when_a_push_does_not_succeed(
+    dockerd: Dockerd,
+    daemon: APIClient,
+    tmp_path: Path,
+    repo: str,
+    cancelled: bool,
+    registry_a: DockerRegistry,
+    registry_b: DockerRegistry,
+) -> None:
+    """A tag that the push needed points at what it pointed at before, whether the push failed or was cancelled."""
+    image, old = images.image(repo), images.image(f"{repo}/old")
+    push(registry_a.host, repo, image, "v1")
+    push(registry_a.host, f"{repo}/old", old, "v1")
+    gate = Gate()
+    hindrance = {"gate": gate} if cancelled else {"status": 403}
+    with RecordingProxy(registry_b.host, Fault(path="/manifests/", method="PUT", times=-1, **hindrance)) as target:
+        daemon.pull(f"{registry_a.host}/{repo}/old", "v1")
+        daemon.tag(f"{registry_a.host}/{repo}/old:v1", f"{target.host}/{repo}", "v1")
+        before = references(daemon)
+        copy = order(Ref(registry_a.host, repo), image.digest, Ref(target.host, repo, "v1"))
+        async with relaying(dockerd, tmp_path) as relay, asyncio.TaskGroup() as group:
+            running = group.create_task(relay.copy(copy, Endpoint(registry_a.host), [Endpoint(target.host)]))
+            if cancelled:
+                await gate.arrival()
+                running.cancel()
+        gate.open()
+
+    assert cancelled == running.cancelled()
+    assert before == references(daemon)
+    assert identity(old) == daemon.inspect_image(f"{target.host}/{repo}:v1")["Id"]  # type: ignore[no-untyped-call]  # not in the stubs
+
+
+async def test_copies_that_overlap_do_not_take_each_others_images_for_the_users(
+    dockerd: Dockerd,
+    daemon: APIClient,
+    tmp_path: Path,
+    repo: str,
+    registry_a: DockerRegistry,
+    registry_b: DockerRegistry,
+) -> None:
+    """One that begins while another has the same content in the daemon leaves nothing of it behind."""
+    image = images.image(repo)
+    for name in (repo, f"{repo}/twin"):
+        push(registry_a.host, name, image, "v1")
+    gate = Gate()
+    with RecordingProxy(registry_b.host, Fault(path="/manifests/v1", method="PUT", gate=gate)) as target:
+        async with relaying(dockerd, tmp_path) as relay, asyncio.TaskGroup() as group:
+            first = order(Ref(registry_a.host, repo), image.digest, Ref(target.host, repo, "v1"))
+            running = group.create_task(relay.copy(first, Endpoint(registry_a.host), [Endpoint(target.host)]))
+            await gate.arrival()
+            second = order(Ref(registry_a.host, f"{repo}/twin"), image.digest, Ref(target.host, f"{repo}/x", "v2"))
+            [done] = await relay.copy(second, Endpoint(registry_a.host), [Endpoint(target.host)])
+            gate.open()
+
+    assert isinstance(done, Moved)
+    assert [isinstance(one, Moved) for one in running.result()] == [True]
+    assert references(daemon) == []
+
+
+async def test_a_registry_that_asks_to_slow_down(
+    dockerd: Dockerd, daemon: APIClient, tmp_path: Path, repo: str, registry_a: DockerRegistry
+) -> None:
+    """A registry's limit has the kind of error that it has with every relay."""
+    image = images.image(repo)
+    push(registry_a.host, repo, image, "v1")
+    busy = Fault(path="/v2/.*/manifests/", times=-1, status=429)
+    with RecordingProxy(registry_a.host, busy) as source:
+        copy = order(Ref(source.host, repo), image.digest, Ref(NOWHERE, repo, "v1"))
+        async with relaying(dockerd, tmp_path) as relay:
+            with pytest.raises(RateLimited) as caught:
+                await relay.copy(copy, Endpoint(source.host), [Endpoint(NOWHERE)])
+
+    assert caught.value.retryable
+    assert references(daemon) == []
+
+
+async def test_the_daemon_tells_whose_image_it_takes(dockerd: Dockerd, tmp_path: Path) -> None:
+    """Of an index it takes the image for its own platform."""
+    async with relaying(dockerd, tmp_path) as relay:
+        assert Platform("linux", "amd64") == relay.platform
+        assert isinstance(relay, Repacking)
+
+
 async def test_an_image_without_a_name_stays(
     dockerd: Dockerd,
     daemon: APIClient,
@@ -435,9 +520,9 @@ async def test_bytes_are_told_while_they_arrive(
     registry_a: DockerRegistry,
     registry_b: DockerRegistry,
 ) -> None:
-    """Progress adds up to what the result says, and nothing is counted twice for two targets."""
+    """Progress adds up to the size of the layers, and nothing is counted twice; what is pushed nobody counts."""
     del daemon
-    image = images.image(repo, size=2**21)
+    image = images.image(repo.replace("/", "-"), size=2**21)  # shares no layer with other tests
     push(registry_a.host, repo, image, "v1")
     targets = (Ref(registry_b.host, f"{repo}/one", "v1"), Ref(registry_b.host, f"{repo}/two", "v1"))
     copy = order(Ref(registry_a.host, repo), image.digest, *targets)
@@ -446,8 +531,9 @@ async def test_bytes_are_told_while_they_arrive(
         results = await relay.copy(copy, Endpoint(registry_a.host), [Endpoint(registry_b.host)] * 2)
 
     told = sum(event.bytes_read for event in events if isinstance(event, CopyProgress))
-    assert told > 0
+    assert told == sum(layer.size for layer in image.top.blobs if layer != image.top.config)
     assert [told, 0] == [result.bytes_read for result in results if isinstance(result, Moved)]
+    assert [result.bytes_written for result in results if isinstance(result, Moved)] == [None, None]
 
 
 async def test_what_cannot_be_removed_is_a_warning(
@@ -486,3 +572,5 @@ def test_settings_have_the_names_of_the_config_file() -> None:
     assert frozenset({Feature.ONE_PLATFORM}) == DockerRelay.features
     with pytest.raises(ValidationError):
         Settings.model_validate({"api-version": "newest"})
+    with pytest.raises(ValidationError, match="login"):
+        Settings.model_validate({"dockerhost": "tcp://user:password@h:2376"})

@@ -1,8 +1,6 @@
 import asyncio
 import json
 import os
-import select
-import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from dregsy.errors import (
     CredentialsError,
     DigestMismatch,
     DregsyError,
+    RateLimited,
     RelayError,
     RelayUnavailable,
     Unauthorized,
@@ -32,11 +31,16 @@ from dregsy.registry.pool import Registries
 from dregsy.relay import Feature, Toolbox
 from relays.skopeo import Settings, SkopeoRelay, certificates
 from tests.testbed.certificates import Authority
+from tests.testbed.faults import Fault
+from tests.testbed.processes import ends
+from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
-from tests.testbed.servers import PATIENCE, DockerRegistry
+from tests.testbed.servers import DockerRegistry
 from tests.testbed.tokens import Grant, TokenServer
 
 NOWHERE = "127.0.0.1:1"
+ELSEWHERE = "registry.invalid"
+"""Not this machine, so nobody asks it before skopeo does."""
 ALICE = Given(Login("alice", Secret("alice's long: password")))
 BOB = Given(Login("bob", Secret("bob's other password")))
 USERS = {"alice": "alice's long: password", "bob": "bob's other password"}
@@ -87,12 +91,12 @@ def multi(repo: str) -> images.Image:
 
 
 async def test_two_logins_for_one_host(scratch: Path, repo: str, multi: images.Image) -> None:
-    """Source and target may be one registry with different users, and no login reaches a command line."""
+    """Source and target may be one registry with different users; no login is on a command line or on a disk."""
     log = scratch.parent / "log"
     binary = script(
         scratch.parent / "spy",
-        f'echo "$@" >> {log}; env >> {log}',
-        f'for a in "$@"; do case $a in *authfile=*) stat -c %a "${{a#*=}}" >> {log}.modes;; esac; done',
+        f'echo "$@" >> {log}; env >> {log}; cat $(find {scratch} -type f) /dev/null >> {log}',
+        f'for a in "$@"; do case $a in *authfile=*) stat -L -c "%a %h" "${{a#*=}}" >> {log}.modes;; esac; done',
         'exec skopeo "$@"',
     )
     async with EmbeddedRegistry(users=USERS) as registry, relaying(scratch, binary=binary) as relay:
@@ -105,7 +109,7 @@ async def test_two_logins_for_one_host(scratch: Path, repo: str, multi: images.I
 
     assert [Moved(multi.digest)] == results
     assert [word for word in ("password", "YWxpY2U6", "Ym9iO") if word in log.read_text()] == []
-    assert Path(f"{log}.modes").read_text().split() == ["600", "600"]
+    assert Path(f"{log}.modes").read_text().splitlines() == ["600 0", "600 0"]
     assert list(scratch.iterdir()) == []
 
 
@@ -175,26 +179,26 @@ async def test_a_broken_source_login_concerns_all_targets(
 
 
 async def test_a_cancelled_copy_leaves_nothing(scratch: Path, repo: str, multi: images.Image) -> None:
-    """Cancelling ends skopeo and its children at once and removes the files with the logins."""
+    """Cancelling ends skopeo and its children at once and removes its temporary files."""
     started = scratch.parent / "started"
     os.mkfifo(started)
     binary = script(
         scratch.parent / "slow",
         'case "$*" in *--version*|*--help*) exec skopeo "$@";; esac',
-        "sleep 1000 & child=$!",
+        "sleep 1000 & child=$!; touch $TMPDIR/layer",
         f"echo $$ $child > {started}",
         "wait",
     )
     async with relaying(scratch, binary=binary) as relay:
-        copy = order(Ref(NOWHERE, repo), multi.digest, Ref(NOWHERE, repo, "v1"))
-        endpoint = Endpoint(NOWHERE, credentials=ALICE)
+        copy = order(Ref(ELSEWHERE, repo), multi.digest, Ref(ELSEWHERE, repo, "v1"))
+        endpoint = Endpoint(ELSEWHERE, credentials=ALICE)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(relay.copy(copy, endpoint, [endpoint]))
             pids = (await asyncio.to_thread(started.read_text)).split()
-            logins = [file.stat().st_mode for folder in scratch.iterdir() for file in folder.iterdir()]
+            files = [file.name for folder in scratch.iterdir() for file in folder.iterdir()]
             running.cancel()
 
-    assert [stat.S_IMODE(mode) for mode in logins] == [0o600, 0o600]
+    assert files == ["layer"]
     assert list(scratch.iterdir()) == []
     assert [ends(int(pid)) for pid in pids] == [True, True]
 
@@ -205,28 +209,16 @@ async def test_a_hung_skopeo_is_killed_after_the_time_limit(scratch: Path, repo:
     binary = script(
         scratch.parent / "hung",
         'case "$*" in *--version*|*--help*) exec skopeo "$@";; esac',
-        f"sleep 1000 & echo $! > {pids}; exit 0",  # skopeo itself ends, what it started holds the output open
+        f"sleep 1000 & echo $$ $! > {pids}; wait",
     )
     async with relaying(scratch, timeout=0.3, binary=binary) as relay:
-        copy = order(Ref(NOWHERE, repo), multi.digest, Ref(NOWHERE, repo, "v1"))
+        copy = order(Ref(ELSEWHERE, repo), multi.digest, Ref(ELSEWHERE, repo, "v1"))
 
-        [error] = await relay.copy(copy, Endpoint(NOWHERE), [Endpoint(NOWHERE)])
+        [error] = await relay.copy(copy, Endpoint(ELSEWHERE), [Endpoint(ELSEWHERE)])
 
     assert isinstance(error, RelayError)
     assert error.retryable
-    assert ends(int(pids.read_text()))
-
-
-def ends(pid: int) -> bool:
-    """Whether a process ends, or has ended; who has been killed may take a moment to die."""
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([process], [], [], PATIENCE)[0])
-    finally:
-        os.close(process)
+    assert [ends(int(pid)) for pid in pids.read_text().split()] == [True, True]
 
 
 @pytest.mark.parametrize(("old", "kind"), [(True, DigestMismatch), (False, RelayError)])
@@ -254,23 +246,46 @@ async def test_success_is_checked_at_the_target(
 async def test_an_older_skopeo_works_without_preserve_digests(
     scratch: Path, repo: str, multi: images.Image, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
 ) -> None:
-    """The option is only used where the binary knows it; the digest is checked in any case."""
+    """The option is only used where the binary, asked once, knows it; the digest is checked in any case."""
     source, target = embedded_pair
     await images.seed(source, repo, multi, "v1")
+    asked = scratch.parent / "asked"
     binary = script(
         scratch.parent / "older",
         'case "$*" in',
-        '  *--help*) skopeo "$@" | grep -v preserve-digests;;',
+        f'  *--help*) echo asked >> {asked}; skopeo "$@" | grep -v preserve-digests;;',
         '  *--preserve-digests*) echo "unknown flag" >&2; exit 1;;',
         '  *) exec skopeo "$@";;',
         "esac",
     )
     async with relaying(scratch, binary=binary) as relay:
-        copy = order(Ref(source.host, repo), multi.digest, Ref(target.host, repo, "v1"))
+        for tag in ("v1", "v2"):
+            copy = order(Ref(source.host, repo), multi.digest, Ref(target.host, repo, tag))
 
-        results = await relay.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
+            assert [Moved(multi.digest)] == await relay.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
 
-    assert [Moved(multi.digest)] == results
+    assert asked.read_text().split() == ["asked"]
+
+
+async def test_a_skopeo_that_changes_digests_is_found_out(
+    scratch: Path, repo: str, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
+) -> None:
+    """Digests are preserved wherever the binary can do that, and a copy that came out as another image has failed."""
+    source, target = embedded_pair
+    image = images.image(repo, docker=True)
+    await images.seed(source, repo, image, "v1")
+    copy = order(Ref(source.host, repo), image.digest, Ref(target.host, repo, "v1"))
+    older = script(scratch.parent / "older", 'case "$*" in *--help*) echo old;; *) exec skopeo "$@";; esac')
+    async with (
+        relaying(scratch, args=["--format=oci"]) as new,
+        relaying(scratch, args=["--format=oci"], binary=older) as old,
+    ):
+        [kept] = await new.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
+        [changed] = await old.copy(copy, Endpoint(source.host), [Endpoint(target.host)])
+
+    assert Moved(image.digest) == kept
+    assert isinstance(changed, DigestMismatch)
+    assert "newer" in changed.hint
 
 
 async def test_what_skopeo_says_becomes_the_error(scratch: Path, repo: str, multi: images.Image) -> None:
@@ -282,9 +297,9 @@ async def test_what_skopeo_says_becomes_the_error(scratch: Path, repo: str, mult
         f"echo first; printf '%s\\n' '{said}' >&2; exit 1",
     )
     async with relaying(scratch, binary=binary) as relay:
-        copy = order(Ref(NOWHERE, repo), multi.digest, Ref(NOWHERE, repo, "v1"))
+        copy = order(Ref(ELSEWHERE, repo), multi.digest, Ref(ELSEWHERE, repo, "v1"))
 
-        [error] = await relay.copy(copy, Endpoint(NOWHERE), [Endpoint(NOWHERE)])
+        [error] = await relay.copy(copy, Endpoint(ELSEWHERE), [Endpoint(ELSEWHERE)])
 
     assert isinstance(error, RelayError)
     assert error.message == 'skopeo: writing "x": Get "https://h/x": strange'
@@ -303,9 +318,8 @@ async def test_skopeo_gets_no_secrets_from_the_environment(
         scratch.parent / "spy", 'case "$*" in *--version*|*--help*) exec skopeo "$@";; esac', f"env > {log}; exit 1"
     )
     async with relaying(scratch, binary=binary) as relay:
-        await relay.copy(
-            order(Ref(NOWHERE, repo), multi.digest, Ref(NOWHERE, repo, "v1")), Endpoint(NOWHERE), [Endpoint(NOWHERE)]
-        )
+        copy = order(Ref(ELSEWHERE, repo), multi.digest, Ref(ELSEWHERE, repo, "v1"))
+        await relay.copy(copy, Endpoint(ELSEWHERE), [Endpoint(ELSEWHERE)])
 
     names = {line.partition("=")[0] for line in log.read_text().splitlines()}
     assert "https_proxy" in names
@@ -347,8 +361,43 @@ async def test_certificates_are_found_by_port_or_host(
 
     assert Moved(multi.digest) == moved
     assert isinstance(refused, Unreachable)
-    assert "x509" in refused.message
+    assert "certificate" in refused.message
     assert not refused.retryable
+
+
+async def test_this_machine_is_trusted_with_plain_http_only(
+    tmp_path: Path, scratch: Path, repo: str, multi: images.Image, authority: Authority
+) -> None:
+    """A registry on this machine that speaks TLS is verified like any other, unless that is not wanted."""
+    with DockerRegistry(tmp_path / "registry", tls=authority.issue("relay-untrusted")) as registry:
+        async with EmbeddedRegistry() as source, relaying(scratch) as relay:
+            await images.seed(source, repo, multi, "v1")
+            refs = [Ref(registry.host, f"{repo}/{number}", "v1") for number in range(2)]
+            targets = [Endpoint(registry.host), Endpoint(registry.host, verify=False)]
+
+            refused, moved = await relay.copy(
+                order(Ref(source.host, repo), multi.digest, *refs), Endpoint(source.host), targets
+            )
+
+    assert isinstance(refused, Unreachable)
+    assert "certificate" in refused.message
+    assert Moved(multi.digest) == moved
+
+
+async def test_a_registry_that_asks_to_slow_down(
+    scratch: Path, repo: str, multi: images.Image, registry_a: DockerRegistry, registry_b: DockerRegistry
+) -> None:
+    """When skopeo has given up waiting for a registry's limit the error has the kind that it has with every relay."""
+    push(registry_a.host, repo, multi, "v1")
+    busy = Fault(path="/v2/.*/manifests/", times=-1, status=429, headers={"Retry-After": "0"})
+    with RecordingProxy(registry_a.host, busy) as source:
+        async with relaying(scratch) as relay:
+            copy = order(Ref(source.host, repo), multi.digest, Ref(registry_b.host, repo, "v1"))
+
+            [error] = await relay.copy(copy, Endpoint(source.host), [Endpoint(registry_b.host)])
+
+    assert isinstance(error, RateLimited)
+    assert error.retryable
 
 
 def trust(folder: Path, ca: Path, client: tuple[Path, Path]) -> None:
@@ -396,7 +445,17 @@ async def test_more_options_reach_skopeo(
 
 
 @pytest.mark.parametrize(
-    "option", ["--src-creds=a:b", "--dest-password", "--src-registry-token=x", "--dest-username=x"]
+    "option",
+    [
+        "--src-creds=a:b",
+        "--creds",
+        "--dest-creds a:b",
+        "--dest-password",
+        "--src-registry-token=x",
+        "--dest-username=x",
+        "--authfile=/x",
+        "--dest-authfile",
+    ],
 )
 def test_logins_are_no_options(option: str) -> None:
     """An option that would show a login in the process list is refused, and so is an empty binary."""

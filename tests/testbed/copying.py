@@ -25,7 +25,7 @@ from dregsy.orchestrator import Orchestrator
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.registry.retry import Backoff
-from dregsy.relay import Relay, Toolbox, load
+from dregsy.relay import Relay, Repacking, Toolbox, load
 from dregsy.resolve import Resolver
 from relays.native.relay import Settings
 
@@ -55,7 +55,6 @@ class Workshop:
         logins = Logins({}, folder)
         self.registries = Registries(logins, {}, backoff=Backoff(attempts=attempts, base=0))
         self.journal = journal or Journal()
-        self.resolver = Resolver(self.registries, Listings(self.registries), journal=self.journal)
         self.toolbox = Toolbox(self.registries, logins, self.scratch, self.events.append, timeout, self.journal)
         self.relay: Relay = load(choice.name)(choice.settings, self.toolbox)
         self._stack = AsyncExitStack()
@@ -63,7 +62,10 @@ class Workshop:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.journal)
         await self._stack.enter_async_context(self.registries)
-        await self._stack.enter_async_context(self.relay)
+        relay = await self._stack.enter_async_context(self.relay)
+        repacked = relay.platform if isinstance(relay, Repacking) else None
+        listings = Listings(self.registries)
+        self.resolver = Resolver(self.registries, listings, journal=self.journal, repacked=repacked)
         return self
 
     async def __aexit__(

@@ -77,6 +77,16 @@ def test_copies_in_flight() -> None:
     assert row.split()[-4:] == ["layers", "1", "1.5", "MB"]
 
 
+def test_a_relay_that_counts_nothing() -> None:
+    """What nobody tells is not shown as nothing: there is a row, but neither layers nor bytes."""
+    _, drawn = shown(TaskStarted(TASK), CopyFound(COPY), CopyStarted(COPY), CopyProgress(COPY, bytes_read=5))
+
+    head, row = drawn.splitlines()
+    assert head.split("  ") == ["nightly", "images 0/2", "0 copied", "0 up to date"]
+    assert row.split()[:4] == ["a.example/app:1", "->", "2", "targets"]
+    assert {"layers", "B"}.isdisjoint(row.split())
+
+
 def test_bar_knows_how_much_is_to_come() -> None:
     """A row shows how much of what is expected has come; what turned out to be there is not expected."""
     moves = [CopyProgress(COPY, bytes_expected=3_000_000), CopyProgress(COPY, bytes_expected=-1_000_000)]

@@ -121,6 +121,15 @@ def test_report_table() -> None:
     ]
 
 
+def test_bytes_that_nobody_counted() -> None:
+    """A relay that cannot tell how much it sent has not sent nothing: the table says so, and the data has null."""
+    report = Report(TASK, 0.0, 2.0, (Outcome(COPY, ONE, Status.COPIED, 2.0, Moved(Digest.of(b""))),))
+    row = render.report_text([report], PLAIN).splitlines()[1]
+
+    assert row.split()[5:] == ["unknown", "2.0", "s"]
+    assert [task["bytes_written"] for task in render.report_data([report], 0)["tasks"]] == [None]
+
+
 def test_report_table_in_colour() -> None:
     """Colour changes no word and no column."""
     plain, coloured = (render.report_text(reports(), paint) for paint in (PLAIN, COLOURED))

@@ -62,9 +62,10 @@ def test_a_failure_tells_what_its_error_told() -> None:
     assert not Failure.of(CredentialsError("no", host="a.io")).retryable
 
 
-def test_nothing_has_moved_by_default() -> None:
-    """What a relay does not know it need not tell."""
-    assert Moved(Digest.of(b""), 0, 0, 0, 0, 0) == Moved(Digest.of(b""))
+def test_what_moved_is_unknown_by_default() -> None:
+    """What a relay does not know it need not tell; that is not the same as nothing."""
+    assert Moved(Digest.of(b""), None, None, None, None, None) == Moved(Digest.of(b""))
+    assert Moved(Digest.of(b""), 0, 0) != Moved(Digest.of(b""))
 
 
 def test_the_last_report_of_each_task_is_kept() -> None:

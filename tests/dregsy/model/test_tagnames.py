@@ -1,6 +1,8 @@
 import pytest
 
-from dregsy.model.tagnames import TagNames
+from dregsy.model.digest import Digest
+from dregsy.model.ref import is_tag
+from dregsy.model.tagnames import TagNames, tag_for
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,12 @@ def test_invalid(to: str) -> None:
 def test_equality() -> None:
     """Equal texts make equal names."""
     assert TagNames.parse("regex:a,b", "x") == TagNames.parse("regex:a,b", "x") != TagNames.parse("regex:a,c", "x")
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_a_digest_has_a_tag(algorithm: str) -> None:
+    """Also a long one stands for itself, in a legal tag."""
+    digest = Digest.of(b"", algorithm)
+
+    assert tag_for(digest).startswith(f"dregsy-{digest.hex[:64]}")
+    assert is_tag(tag_for(digest))

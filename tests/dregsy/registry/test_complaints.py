@@ -50,6 +50,10 @@ from tests.testbed.servers import DockerRegistry
         ("Instructed to preserve digests, but the manifest must be changed", ImageError, False),
         ("received unexpected HTTP status: 503 Service Unavailable", RelayError, True),
         ("errors: digest invalid manifest blob unknown: blob unknown to registry", RelayError, True),
+        ("initializing source docker://h/x:v1: StatusCode: 429, busy", RateLimited, True),
+        ("error parsing HTTP 429 response body: unexpected end of JSON input", RateLimited, True),
+        ("reading manifest v1 in h.io/team/certificate-denied: manifest unknown", NotFound, False),
+        ("copying h:40404/timeout/not@sha256:404429: strange", RelayError, True),
         ("something new", RelayError, True),
     ],
 )

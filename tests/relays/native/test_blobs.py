@@ -128,7 +128,7 @@ async def test_never_twice(mounts: bool, shop: Workshop, embedded_pair: Pair) ->
     read = [one.path.rpartition("/")[2] for one in a.requests if one.method == "GET" and "/blobs/" in one.path]
     assert sorted(read) == sorted(map(str, every))
     if mounts:
-        assert sum(one.result().blobs_moved for one in copies) == b.count("PUT", "/blobs/uploads/") == len(every)
+        assert sum(one.result().blobs_moved or 0 for one in copies) == b.count("PUT", "/blobs/uploads/") == len(every)
 
 
 async def test_leader_fails(shop: Workshop, embedded_pair: Pair) -> None:
