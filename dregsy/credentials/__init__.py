@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 
+from dregsy.cloud import ecr
+from dregsy.cloud.ecr import EcrHost
 from dregsy.credentials.dockerconfig import DockerConfig, canonical
 from dregsy.credentials.helper import HELPER_SECONDS, Helpers
 from dregsy.credentials.kept import Kept
@@ -52,16 +54,26 @@ class Logins:
                 return login
             case Anonymous():
                 return Login()
-            case EcrToken():
-                raise CredentialsError(
-                    f"tokens from AWS for {endpoint.host} are not available in this version",
-                    host=endpoint.host,
-                    hint="give 'auth' instead of 'auth-refresh'",
-                )
+            case EcrToken(refresh):
+                return await self._ecr_token(endpoint, refresh)
         for config in self._configs(endpoint.host):
             if login_found := await self._search(config, endpoint.host, repository):
                 return login_found
         return Login()
+
+    def drop(self, login: Login) -> bool:
+        """Hear that a registry refused ``login``; tells whether it is one that can be had anew by asking again."""
+        return self._kept.drop(login)
+
+    async def _ecr_token(self, endpoint: Endpoint, refresh: float) -> Login:
+        """Share one token among all that are the same account's, in the same region, asked for as the same."""
+        host, identity = EcrHost.parse(endpoint.host), endpoint.aws.identity
+        if host is None:
+            raise CredentialsError(
+                f"{endpoint.host} is no registry of AWS", host=endpoint.host, hint="give 'auth' instead"
+            )
+        key = ("ecr", host.account, host.region, host.fips, identity)
+        return await self._kept.get(key, partial(ecr.token, host, identity), refresh) or Login()
 
     def _configs(self, host: str) -> Iterator[DockerConfig]:
         if text := self._environ.get(_ENVIRONMENT, "").strip():
