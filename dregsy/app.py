@@ -32,6 +32,7 @@ from dregsy.model.report import (
 from dregsy.orchestrator import Orchestrator
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
+from dregsy.registry.targets import Targets
 from dregsy.relay import Relay, Toolbox
 from dregsy.reload import ConfigFile, Reloader
 from dregsy.resolve import Resolver
@@ -123,7 +124,9 @@ def _told(
 
 def _orchestrator(plan: Plan, toolbox: Toolbox, mover: Relay, ending: "_Ending") -> Orchestrator:
     resolver = Resolver(toolbox.registries, Listings(toolbox.registries))
-    return Orchestrator(plan, resolver, LocalExecutor(mover), toolbox.emit, ending.stop, ending.abort)
+    targets = Targets(toolbox.registries)
+    executor = LocalExecutor(mover, targets=targets)
+    return Orchestrator(plan, resolver, executor, _to_all([toolbox.emit, targets]), ending.stop, ending.abort)
 
 
 def _nothing(plan: Plan, only: str) -> Warned:
