@@ -20,6 +20,9 @@ from dregsy.model.endpoint import Anonymous, EcrToken, Endpoint, Given, Login
 SHARED_SECONDS = 30.0
 """How long a helper's answer serves all who ask for the same host; the tokens of clouds live far longer."""
 
+CLOUD_PAUSE = 10.0
+"""For so many seconds a cloud that gave no token is not asked again: a task may have thousands of images."""
+
 _ENVIRONMENT = "DOCKER_AUTH_CONFIG"
 
 
@@ -73,7 +76,8 @@ class Logins:
                 f"{endpoint.host} is no registry of AWS", host=endpoint.host, hint="give 'auth' instead"
             )
         key = ("ecr", host.account, host.region, host.fips, identity)
-        return await self._kept.get(key, partial(ecr.token, host, identity), refresh) or Login()
+        fetch = partial(ecr.token, host, identity)
+        return await self._kept.get(key, fetch, oldest=refresh, pause=CLOUD_PAUSE) or Login()
 
     def _configs(self, host: str) -> Iterator[DockerConfig]:
         if text := self._environ.get(_ENVIRONMENT, "").strip():

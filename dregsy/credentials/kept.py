@@ -20,35 +20,39 @@ What may come third is for how many seconds the login serves where no new one ca
 
 
 class Kept:
-    """The answers that hold just now, by whatever they are an answer to. An error is told to those who waited, only."""
+    """The answers that hold just now, by whatever they are an answer to. An error is told to those who waited."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._answers: dict[Hashable, _Answer] = {}
 
-    async def get(self, key: Hashable, fetch: Fetch, oldest: float = float("inf")) -> Login | None:
+    async def get(
+        self, key: Hashable, fetch: Fetch, *, oldest: float = float("inf"), pause: float = 0.0
+    ) -> Login | None:
         """Return the answer for ``key``; ``fetch`` is called when there is none that holds, by one at a time.
 
-        One that is more than ``oldest`` seconds old holds no longer, whatever was said when it came.
+        One that is more than ``oldest`` seconds old holds no longer, whatever was said when it came. An error
+        is the answer for ``pause`` seconds.
         """
         answer = self._answers.setdefault(key, _Answer())
         runs = answer.runs
         async with answer.lock:
             came_meanwhile = answer.runs != runs
             if not came_meanwhile and not answer.holds(self._clock(), oldest):
-                await self._renew(answer, fetch)
+                await self._renew(answer, fetch, pause)
                 answer.runs += 1
             if answer.error:
                 raise answer.error
             return answer.login
 
-    async def _renew(self, answer: "_Answer", fetch: Fetch) -> None:
+    async def _renew(self, answer: "_Answer", fetch: Fetch, pause: float) -> None:
         try:
             found = await fetch()
         except DregsyError as error:
             now = self._clock()
             if now >= answer.ends:
                 answer.login, answer.error = None, error
+                answer.since, answer.good_until = now, now + pause
                 return
             if not answer.is_late:
                 left = answer.ends - now

@@ -75,6 +75,8 @@ class AwsApi(Served):
         self.asked: list[Asked] = []
         self.failures: dict[str, list[str] | str] = {}
         self.ttl = ttl
+        self.spoiled = ""
+        """What is said instead of a token."""
         self._moto = f"http://{moto.host}"
         self._issued = issued
         self._public: set[str] = set()
@@ -143,7 +145,7 @@ class AwsApi(Served):
         password = f"token-{uuid.uuid4().hex}"
         self._issued(password)
         text = base64.b64encode(f"AWS:{password}".encode()).decode()
-        data = {"authorizationToken": text, "expiresAt": time.time() + self.ttl}
+        data = {"authorizationToken": self.spoiled or text, "expiresAt": time.time() + self.ttl}
         return _json({"authorizationData": data if public else [data]})
 
     def _public_answer(self, operation: str, query: dict[str, Any]) -> web.Response:

@@ -9,6 +9,7 @@ from dregsy.cloud import ecr
 from dregsy.cloud.ecr import EcrHost
 from dregsy.errors import CredentialsError, DregsyError, NotFound, RateLimited, RegistryError, Unauthorized, Unreachable
 from dregsy.model.aws import AwsIdentity
+from tests.testbed.aws import AwsApi
 from tests.testbed.vendors.ecr import ACCOUNT, HOST, Aws
 from tests.testbed.vendors.server import expected, names_of, numbered, tags_of
 
@@ -94,6 +95,29 @@ async def test_refusals(aws: Aws, code: str, kind: type[DregsyError]) -> None:
         await names_of(ecr.repositories(PRIVATE, NOBODY))
 
     assert kind is type(caught.value)
+
+
+@pytest.mark.parametrize("host", [PRIVATE, PUBLIC])
+async def test_token(aws_api: AwsApi, host: EcrHost) -> None:
+    """A token is a login, due to be replaced when nine tenths of its life are over."""
+    aws_api.ttl = 1000
+    login, due, good = await ecr.token(host, NOBODY)
+
+    assert login.username == "AWS"
+    assert login.password is not None
+    assert login.password.reveal().startswith("token-")
+    assert good == pytest.approx(1000, abs=60)
+    assert due == pytest.approx(0.9 * good)
+
+
+@pytest.mark.parametrize("spoiled", ["%%%", "bm90aGluZw=="])
+async def test_what_is_no_token(aws_api: AwsApi, spoiled: str) -> None:
+    """What AWS would never say is an error, and not repeated."""
+    aws_api.spoiled = spoiled
+    with pytest.raises(CredentialsError, match="that is none") as caught:
+        await ecr.token(PRIVATE, NOBODY)
+
+    assert spoiled not in str(caught.value)
 
 
 async def test_no_login(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:

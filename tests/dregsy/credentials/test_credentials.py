@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dregsy.credentials import SHARED_SECONDS
+from dregsy.credentials import CLOUD_PAUSE, SHARED_SECONDS
 from dregsy.errors import CredentialsError, RegistryError, Unauthorized
 from dregsy.model.aws import Aws, AwsIdentity
 from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given
@@ -85,14 +85,15 @@ async def test_a_token_serves_on_while_aws_is_out_of_order(
     aws.failures["GetAuthorizationToken"] = "ServerException"
     for home.now in (3600, 3630, 3700, 43199):
         assert await logins.login_for(place, "a") == before
+    for home.now in (43201, 43201 + CLOUD_PAUSE - 1):
+        with pytest.raises(RegistryError, match="ServerException"):
+            await logins.login_for(place, "a")
     asked = aws.count("GetAuthorizationToken")
-    home.now = 43201
-    with pytest.raises(RegistryError, match="ServerException"):
-        await logins.login_for(place, "a")
     aws.failures.clear()
+    home.now += 1
     after = await logins.login_for(place, "a")
 
-    assert asked == 4
+    assert asked == 5
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert after != before
 
