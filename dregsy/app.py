@@ -124,9 +124,8 @@ def _told(
 
 def _orchestrator(plan: Plan, toolbox: Toolbox, mover: Relay, ending: "_Ending") -> Orchestrator:
     resolver = Resolver(toolbox.registries, Listings(toolbox.registries))
-    targets = Targets(toolbox.registries)
-    executor = LocalExecutor(mover, targets=targets)
-    return Orchestrator(plan, resolver, executor, _to_all([toolbox.emit, targets]), ending.stop, ending.abort)
+    executor = LocalExecutor(mover, targets=Targets(toolbox.registries))
+    return Orchestrator(plan, resolver, executor, toolbox.emit, ending.stop, ending.abort)
 
 
 def _nothing(plan: Plan, only: str) -> Warned:

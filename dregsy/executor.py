@@ -24,6 +24,9 @@ class Executor(Protocol):
     async def run(self, task: Task, copy: Copy) -> tuple[Outcome, ...]:
         """Return one Outcome for each of ``copy.targets``, in order; never raises for a failed copy."""
 
+    def finish(self) -> None:
+        """Hear that the run of a task is over: what was found out for it is old."""
+
 
 class LocalExecutor:
     """Carries out copies in this process, by one relay; ``targets`` does what their registries need besides."""
@@ -48,6 +51,11 @@ class LocalExecutor:
             else Outcome(copy, target, Status.FAILED, seconds, failure=result)
             for target, result in zip(copy.targets, results, strict=True)
         )
+
+    def finish(self) -> None:
+        """Forget what is known of targets."""
+        if self._targets:
+            self._targets.finish()
 
     async def _results(self, task: Task, copy: Copy) -> Sequence[Moved | Failure]:
         endpoints = [task.targets[to] for to in copy.to]

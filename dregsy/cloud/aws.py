@@ -91,6 +91,8 @@ def _translated(place: Place, error: Exception) -> DregsyError:
 
     if isinstance(error, aws.ClientError):
         return _refusal(place, error.response)
+    if isinstance(error, aws.ParamValidationError):
+        return RegistryError(f"AWS cannot be asked this for {place.host}: {' '.join(str(error).split())}")
     if isinstance(error, aws.HTTPClientError | aws.ConnectionError):
         return Unreachable(
             f"AWS cannot be reached for {place.host}: {type(error).__name__}",

@@ -84,11 +84,9 @@ class Authorizer:
         One that never worked here is fetched anew once in a while only: the next would be refused as well.
         """
         now = self._clock()
-        if basic(login) != self._proven and now < self._dropped_at + _REFUSAL:
-            return login
-        if login.is_anonymous or not self._logins.drop(login):
-            return login
-        self._dropped_at = now
+        may_drop = basic(login) == self._proven or now >= self._dropped_at + _REFUSAL
+        if may_drop and not login.is_anonymous and self._logins.drop(login):
+            self._dropped_at = now
         return await self.login(repository)
 
     async def renew(self, response: Response, repository: str, scopes: tuple[str, ...], sent: str | None) -> bool:
@@ -99,9 +97,9 @@ class Authorizer:
         before, self.challenge = self.challenge, _wanted(response) or self.challenge
         if self.challenge is None:
             return False
-        login = await self.login(repository)
         if self.challenge.scheme == "basic":
             return await self.expired(repository, sent)
+        login = await self.login(repository)
         if before is not None and not sent:
             return False
         known = self._tokens.get((login, scopes))

@@ -13,7 +13,7 @@ from dregsy.model.aws import AwsIdentity
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Anonymous, EcrToken, Endpoint
 from dregsy.model.ref import Ref
-from dregsy.model.report import Event, Moved, TaskFinished
+from dregsy.model.report import Moved
 from dregsy.registry.pool import Registries
 
 _NO_REPOSITORY = ("name unknown", "name_unknown", "does not exist in the registry with id")
@@ -23,7 +23,7 @@ _Place = tuple[Endpoint, str]
 
 
 class Targets:
-    """Readies targets; what it found out holds until the task in progress ends, of which it hears as a listener."""
+    """Readies targets; what it found out holds for the run of a task, which ``finish`` ends."""
 
     def __init__(self, registries: Registries, maker: EcrMaker | None = None) -> None:
         self._registries = registries
@@ -32,11 +32,10 @@ class Targets:
         self._refused: dict[_Place, DregsyError] = {}
         self._locks: WeakValueDictionary[_Place, asyncio.Lock] = WeakValueDictionary()
 
-    def __call__(self, event: Event) -> None:
-        """Hear that a run has ended: repositories may be deleted until the next."""
-        if isinstance(event, TaskFinished):
-            self._there.clear()
-            self._refused.clear()
+    def finish(self) -> None:
+        """Forget everything: repositories may be deleted until the next run."""
+        self._there.clear()
+        self._refused.clear()
 
     async def ready(self, endpoint: Endpoint, target: Ref) -> None:
         """Make the repository of ``target`` where there is none and the task asks AWS for logins.

@@ -205,7 +205,9 @@ async def test_a_target_that_cannot_be_made_ready(guest: Callable[[Deed], GuestR
         return [NotFound("not there"), MOVED]
 
     relay = guest(refused)
-    results = await LocalExecutor(relay, targets=Targets(relay._toolbox.registries)).run(TASK, COPY)
+    executor = LocalExecutor(relay, targets=Targets(relay._toolbox.registries))
+    results = await executor.run(TASK, COPY)
+    executor.finish()
 
     assert [one.moved or one.failure for one in results] == [Failure("not-found", "not there"), MOVED]
     assert len(relay.asked) == 1

@@ -65,10 +65,19 @@ async def test_refusals(aws_api: AwsApi, operation: str) -> None:
 async def test_a_policy_that_is_refused(aws_api: AwsApi, caplog: pytest.LogCaptureFixture) -> None:
     """A repository without its lifecycle policy takes images, and a warning tells."""
     aws_api.failures = {"PutLifecyclePolicy": "InvalidParameterException"}
-    await EcrMaker().ensure(PRIVATE, "team/app", Aws(new=NewRepository(lifecycle_policy='{"rules": []}')))
+    await EcrMaker().ensure(PRIVATE, "team/app", Aws(new=NewRepository(lifecycle_policy=f'{{"rules": []}}{" " * 100}')))
 
     assert names(aws_api) == ["team/app"]
-    assert [one.levelname for one in caplog.records] == ["WARNING"]
+    (warning,) = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert "has no lifecycle policy: AWS refuses" in warning.getMessage()
+
+
+async def test_names_that_aws_does_not_take(aws_api: AwsApi) -> None:
+    """A name that is too short for AWS is told as such, and AWS is not asked."""
+    with pytest.raises(RegistryError, match="AWS cannot be asked this"):
+        await EcrMaker().ensure(PRIVATE, "a", Aws(new=NewRepository(tags=(("", "x"),))))
+
+    assert "CreateRepository" not in {one.operation for one in aws_api.asked}
 
 
 async def test_public(aws_api: AwsApi) -> None:

@@ -12,12 +12,11 @@ from dregsy.errors import DregsyError, ImageError, NotFound, RelayError, Unautho
 from dregsy.model.aws import Aws, AwsIdentity, NewRepository
 from dregsy.model.endpoint import Ambient, Anonymous, Credentials, EcrToken, Endpoint
 from dregsy.model.ref import Ref
-from dregsy.model.report import Moved, Report, TaskFinished
+from dregsy.model.report import Moved
 from dregsy.registry.pool import Registries
 from dregsy.registry.retry import Backoff
 from dregsy.registry.targets import Targets
 from tests.testbed.aws import Moto
-from tests.testbed.copying import task
 from tests.testbed.ecr import HOST, Ecr
 from tests.testbed.faults import Fault
 from tests.testbed.pushing import push
@@ -60,7 +59,7 @@ async def test_once_per_repository_and_run(ecr: Ecr) -> None:
         for _ in range(3):
             await targets.ready(place, TARGET)
         ecr.api.client().delete_repository(repositoryName="team/app")
-        targets(TaskFinished(Report(task(HOST, (HOST,)), 0, 0, ())))
+        targets.finish()
         ecr.api.failures["CreateRepository"] = "AccessDeniedException"
         for _ in range(3):
             await targets.ready(place, TARGET)
