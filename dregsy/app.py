@@ -33,6 +33,7 @@ from dregsy.model.report import (
 from dregsy.orchestrator import Orchestrator
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
+from dregsy.registry.repositories import Repositories
 from dregsy.relay import Relay, Repacking, Toolbox
 from dregsy.reload import ConfigFile, Reloader
 from dregsy.resolve import Resolver
@@ -131,7 +132,8 @@ def _told(
 def _orchestrator(plan: Plan, toolbox: Toolbox, mover: Relay, ending: "_Ending") -> Orchestrator:
     repacked = mover.platform if isinstance(mover, Repacking) else None
     resolver = Resolver(toolbox.registries, Listings(toolbox.registries), journal=toolbox.journal, repacked=repacked)
-    return Orchestrator(plan, resolver, LocalExecutor(mover), toolbox.emit, ending.stop, ending.abort)
+    executor = LocalExecutor(mover, repositories=Repositories(toolbox.registries))
+    return Orchestrator(plan, resolver, executor, toolbox.emit, ending.stop, ending.abort)
 
 
 def _nothing(plan: Plan, only: str) -> Warned:

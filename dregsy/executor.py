@@ -10,6 +10,7 @@ from dregsy.errors import DregsyError, RelayUnsupported
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Task
 from dregsy.model.report import Failure, Moved, Outcome, Status
+from dregsy.registry.repositories import Repositories
 from dregsy.relay import Relay, needs
 
 _log = logging.getLogger(__name__)
@@ -23,13 +24,19 @@ class Executor(Protocol):
     async def run(self, task: Task, copy: Copy) -> tuple[Outcome, ...]:
         """Return one Outcome for each of ``copy.targets``, in order; never raises for a failed copy."""
 
+    def finish(self) -> None:
+        """Hear that the run of a task is over: what was found out for it is old."""
+
 
 class LocalExecutor:
-    """Carries out copies in this process, by one relay."""
+    """Carries out copies in this process, by one relay; ``repositories`` are made where they need to be."""
 
-    def __init__(self, relay: Relay, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, relay: Relay, now: Callable[[], float] = time.monotonic, *, repositories: Repositories | None = None
+    ) -> None:
         self._relay = relay
         self._now = now
+        self._repositories = repositories
 
     async def run(self, task: Task, copy: Copy) -> tuple[Outcome, ...]:
         """Let the relay copy, and describe how it went for each target."""
@@ -45,18 +52,52 @@ class LocalExecutor:
             for target, result in zip(copy.targets, results, strict=True)
         )
 
+    def finish(self) -> None:
+        """Forget what is known of repositories."""
+        if self._repositories:
+            self._repositories.finish()
+
     async def _results(self, task: Task, copy: Copy) -> Sequence[Moved | Failure]:
         endpoints = [task.targets[to] for to in copy.to]
-        results = await contained(self._counted(copy, task.source, endpoints), copy)
+        results = await contained(self._delivered(copy, task.source, endpoints), copy)
         return [results] * len(copy.targets) if isinstance(results, Failure) else results
 
-    async def _counted(self, copy: Copy, source: Endpoint, targets: Sequence[Endpoint]) -> Sequence[Moved | Failure]:
+    async def _delivered(self, copy: Copy, source: Endpoint, targets: Sequence[Endpoint]) -> Sequence[Moved | Failure]:
         if lacking := needs(copy) - self._relay.features:
             name = type(self._relay).__name__
             text = f"{copy.source}: {name} lacks the feature {', '.join(lacking)}"
             raise RelayUnsupported(text, relay=name, hint="use the native relay, which has all")
-        done = await self._relay.copy(copy, source, targets)
-        results = [one if isinstance(one, Moved) else Failure.of(one) for one in done]
+        results = await (
+            self._prepared(copy, source, targets, self._repositories)
+            if self._repositories
+            else self._counted(copy, source, targets)
+        )
+        return [one if isinstance(one, Moved) else Failure.of(one) for one in results]
+
+    async def _prepared(
+        self, copy: Copy, source: Endpoint, endpoints: Sequence[Endpoint], repositories: Repositories
+    ) -> Sequence[Moved | DregsyError]:
+        """Copy to targets that were readied, once again to those that could be made ready only then."""
+        for endpoint, target in zip(endpoints, copy.targets, strict=True):
+            await repositories.ready(endpoint, target)
+        results = list(await self._counted(copy, source, endpoints))
+        again: list[int] = []
+        for position, result in enumerate(results):
+            if isinstance(result, DregsyError):
+                target = copy.targets[position]
+                settled = await repositories.settled(endpoints[position], target, copy.source.digest, result)
+                results[position] = settled or result
+                again += [] if settled else [position]
+        if again:
+            redone = await self._counted(copy.only(again), source, [endpoints[position] for position in again])
+            for position, result in zip(again, redone, strict=True):
+                results[position] = result
+        return results
+
+    async def _counted(
+        self, copy: Copy, source: Endpoint, targets: Sequence[Endpoint]
+    ) -> Sequence[Moved | DregsyError]:
+        results = await self._relay.copy(copy, source, targets)
         if len(results) != len(copy.targets):
             raise AssertionError(f"{len(results)} results for {len(copy.targets)} targets")
         return results

@@ -67,6 +67,7 @@ class Orchestrator:
             abort.cancel()
         interrupted = run.interrupted or work.cancelled()
         saved = await self._resolver.finish()
+        self._executor.finish()
         report = Report(task, started, now(), tuple(run.outcomes), tuple(run.warnings), interrupted, saved)
         self._emit(TaskFinished(report))
         return report

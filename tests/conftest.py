@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dregsy.embedded.server import EmbeddedRegistry
+from tests.testbed.aws import Moto
 from tests.testbed.certificates import Authority
 from tests.testbed.servers import DockerRegistry
 from tests.testbed.skopeo import Skopeo
@@ -86,3 +87,10 @@ async def embedded_pair() -> AsyncIterator[tuple[EmbeddedRegistry, EmbeddedRegis
     """Two embedded registries, such as a source and a target."""
     async with EmbeddedRegistry() as one, EmbeddedRegistry() as other:
         yield one, other
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """AWS's API as moto plays it; it forgets everything for each AwsApi that is put in front of it."""
+    with Moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server

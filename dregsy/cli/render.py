@@ -9,6 +9,7 @@ import click
 
 from dregsy.errors import ConfigError, DregsyError, Problem
 from dregsy.log import WORDS, described, duration, facts, one_line, rate, size, totals
+from dregsy.model.aws import Aws
 from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given
 from dregsy.model.plan import Cron, Every, Once, Plan, Rule, Schedule, Task
 from dregsy.model.report import Decision, Failure, Outcome, Report, Status
@@ -188,7 +189,25 @@ def _endpoint_data(endpoint: Endpoint) -> dict[str, Any]:
         "login": login(endpoint),
         "skip-tls-verify": not endpoint.verify,
         "certs-dir": [str(folder) for folder in endpoint.certs],
+        **({"aws": aws} if (aws := _aws_data(endpoint.aws)) else {}),
     }
+
+
+def _aws_data(aws: Aws) -> dict[str, Any]:
+    """Return what a location says of AWS, where it says anything."""
+    new = aws.new
+    said = {
+        "profile": aws.identity.profile,
+        "role-arn": aws.identity.role,
+        "create": None if new.create else False,
+        "scan-on-push": new.scan_on_push,
+        "tag-mutability": new.tag_mutability,
+        "encryption": new.encryption,
+        "kms-key": new.kms_key,
+        "lifecycle-policy": new.lifecycle_policy,
+        "tags": dict(new.tags) or None,
+    }
+    return {key: value for key, value in said.items() if value not in (None, "")}
 
 
 def login(endpoint: Endpoint) -> str:
@@ -199,7 +218,8 @@ def login(endpoint: Endpoint) -> str:
         case Anonymous():
             return "none"
         case EcrToken(refresh):
-            return f"token from AWS, fetched again every {duration(refresh)}"
+            by = f" as {identity}" if (identity := str(endpoint.aws.identity)) else ""
+            return f"token from AWS{by}, fetched again every {duration(refresh)}"
         case Ambient():
             return "docker's config.json, if it has one for this registry"
 

@@ -1,33 +1,31 @@
-"""AWS's registries (ECR, private and public) as AWS itself tells of them; the only place that knows boto3's ECR.
+"""AWS's registries (ECR, private and public) as AWS itself tells of them: tokens to log in with, and lists."""
 
-Logins are those that AWS's own tools would use. boto3 blocks and is slow to import: it is loaded here on
-first use, and works on threads.
-"""
-
-import asyncio
-from collections.abc import AsyncGenerator, Iterator
+import base64
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from dregsy.errors import CredentialsError, DregsyError, NotFound, RateLimited, RegistryError, Unauthorized, Unreachable
+from dregsy.cloud.aws import Place, asking, client, on_thread
+from dregsy.errors import CredentialsError
 from dregsy.model import pattern
 from dregsy.model.ages import Listed
+from dregsy.model.aws import AwsIdentity
+from dregsy.model.endpoint import Login, Secret
 
 PUBLIC_HOSTS = frozenset({"public.ecr.aws", "ecr-public.aws.com"})
 
 _PRIVATE = pattern.compile_search(
-    r"([0-9]{12})\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\."
-    r"(?:amazonaws\.(?:com|com\.cn|eu)|on\.(?:aws|amazonwebservices\.com\.cn)"
+    r"([^.]+)\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\."
+    r"(?:amazonaws\.(?:com|com\.cn|eu)|(on)\.(?:aws|amazonwebservices\.com\.cn)"
     r"|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
 )
 _PUBLIC_REGION = "us-east-1"
 """The one region that answers questions about public registries."""
 
-_CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 10, 30, 4
-_REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "ExpiredTokenException", "InvalidSignatureException"})
-_REFUSED_TOKENS = frozenset({"UnrecognizedClientException", "InvalidClientTokenId", "MissingAuthenticationToken"})
-_SLOWER = frozenset({"ThrottlingException", "TooManyRequestsException", "LimitExceededException"})
-_MISSING = frozenset({"RepositoryNotFoundException", "RegistryNotFoundException"})
+_EARLY = 0.1
+"""A token is fetched anew when this part of its life is left, so that there is time for AWS to be out of reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,7 @@ class EcrHost:
     region: str
     account: str = ""
     fips: bool = False
+    dualstack: bool = False
 
     @classmethod
     def parse(cls, host: str) -> "EcrHost | None":
@@ -47,85 +46,85 @@ class EcrHost:
         match = _PRIVATE.fullmatch(host)
         if match is None:
             return None
-        return cls(host, match.group(3) or "", match.group(1) or "", fips=bool(match.group(2)))
+        account, region = match.group(1) or "", match.group(3) or ""
+        return cls(host, region, account, fips=bool(match.group(2)), dualstack=bool(match.group(4)))
+
+    @property
+    def service(self) -> str:
+        """What AWS calls the service that knows the registry."""
+        return "ecr" if self.account else "ecr-public"
+
+    @property
+    def place(self) -> Place:
+        """Where AWS is asked about the registry."""
+        return Place(self.host, self.region, self.fips, self.dualstack)
+
+    @property
+    def owner(self) -> dict[str, str]:
+        """What questions name the registry by."""
+        return {"registryId": self.account} if self.account else {}
+
+    def repository(self, path: str) -> str:
+        """Return what AWS calls the repository of that name at the host: without a public registry's alias."""
+        return path if self.account else path.partition("/")[2]
 
 
-async def repositories(ecr: EcrHost) -> AsyncGenerator[list[str], None]:
+async def token(
+    ecr: EcrHost, identity: AwsIdentity, now: Callable[[], float] = time.time
+) -> tuple[Login, float, float]:
+    """Fetch a login; return also in how many seconds to fetch the next one, and for how many it is really good.
+
+    Raises CredentialsError without a usable login of AWS, else Unauthorized or another RegistryError.
+    """
+    data = await on_thread(partial(_authorization, ecr, identity))
+    try:
+        user, colon, password = base64.b64decode(data["authorizationToken"], validate=True).decode().partition(":")
+        good = data["expiresAt"].timestamp() - now()
+    except (KeyError, ValueError):
+        colon = ""
+    if not colon:
+        raise CredentialsError(f"AWS gave a token for {ecr.host} that is none", host=ecr.host, hint="try again")
+    return Login(user, Secret(password)), good * (1 - _EARLY), good
+
+
+def _authorization(ecr: EcrHost, identity: AwsIdentity) -> dict[str, Any]:
+    with asking(ecr.place):
+        found = client(ecr.place, ecr.service, identity).get_authorization_token()["authorizationData"]
+    data: dict[str, Any] = found[0] if isinstance(found, list) else found
+    return data
+
+
+async def repositories(ecr: EcrHost, identity: AwsIdentity) -> AsyncGenerator[list[str], None]:
     """Give the names of all repositories, page by page.
 
     Raises CredentialsError without a usable login, else Unauthorized or another RegistryError.
     """
-    async for page in _pages(ecr, "describe_repositories", {}):
+    async for page in _pages(ecr, identity, "describe_repositories", {}):
         yield [str(one["repositoryUri"]).partition("/")[2] for one in page.get("repositories", ())]
 
 
-async def tags(ecr: EcrHost, repository: str) -> AsyncGenerator[dict[str, Listed], None]:
+async def tags(ecr: EcrHost, repository: str, identity: AwsIdentity) -> AsyncGenerator[dict[str, Listed], None]:
     """Give the tags of a repository of a private registry, page by page; raises as above."""
     query = {"repositoryName": repository, "filter": {"tagStatus": "TAGGED"}}
-    async for page in _pages(ecr, "describe_images", query):
+    async for page in _pages(ecr, identity, "describe_images", query):
         images = page.get("imageDetails", ())
         said = [(one, Listed(str(one["imageDigest"]), one.get("imagePushedAt"))) for one in images]
         yield {str(tag): listed for one, listed in said for tag in one.get("imageTags", ())}
 
 
-async def _pages(ecr: EcrHost, operation: str, query: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-    loop = asyncio.get_running_loop()
-    if ecr.account:
-        query = {**query, "registryId": ecr.account}
-    pages = await loop.run_in_executor(None, _asked, ecr, operation, query)
-    while (page := await loop.run_in_executor(None, _next, ecr, pages)) is not None:
+async def _pages(
+    ecr: EcrHost, identity: AwsIdentity, operation: str, query: dict[str, Any]
+) -> AsyncGenerator[dict[str, Any], None]:
+    pages = await on_thread(partial(_asked, ecr, identity, operation, {**query, **ecr.owner}))
+    while (page := await on_thread(partial(_next, ecr, pages))) is not None:
         yield page
 
 
-def _asked(ecr: EcrHost, operation: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Make a client of its own: sessions must not be shared between threads."""
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
-    config = Config(
-        connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-        use_fips_endpoint=ecr.fips or None,
-    )
-    try:
-        session = boto3.session.Session(region_name=ecr.region)
-        client: Any = session.client("ecr" if ecr.account else "ecr-public", config=config)
-    except BotoCoreError as error:
-        raise _translated(ecr, error) from None
-    return iter(client.get_paginator(operation).paginate(**query, PaginationConfig={"PageSize": 1000}))
+def _asked(ecr: EcrHost, identity: AwsIdentity, operation: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    pages = client(ecr.place, ecr.service, identity).get_paginator(operation)
+    return iter(pages.paginate(**query, PaginationConfig={"PageSize": 1000}))
 
 
 def _next(ecr: EcrHost, pages: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
+    with asking(ecr.place):
         return next(pages, None)
-    except (BotoCoreError, ClientError) as error:
-        raise _translated(ecr, error) from None
-
-
-def _translated(ecr: EcrHost, error: Exception) -> DregsyError:
-    """Say in this project's words what boto3 reports."""
-    from botocore import exceptions as aws
-
-    if isinstance(error, aws.ClientError):
-        said = error.response.get("Error", {})
-        code = said.get("Code", "")
-        text = f"AWS refuses to tell of {ecr.host}: {code} {said.get('Message', '')}".rstrip()
-        if code in _REFUSED | _REFUSED_TOKENS:
-            return Unauthorized(text, codes=[code], hint="check AWS's login for this account, and its rights for ECR")
-        if code in _MISSING:
-            return NotFound(text, status=404, codes=[code])
-        if code in _SLOWER:
-            return RateLimited(text, codes=[code], retryable=True)
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return RegistryError(text, status=status, codes=[code], retryable=status >= 500)
-    if isinstance(error, aws.HTTPClientError | aws.ConnectionError):
-        return Unreachable(f"AWS cannot be reached for {ecr.host}: {type(error).__name__}", retryable=True)
-    return CredentialsError(
-        f"there is no login of AWS for {ecr.host}: {type(error).__name__}",
-        host=ecr.host,
-        hint="set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role",
-    )

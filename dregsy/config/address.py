@@ -3,16 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from dregsy.cloud.ecr import PUBLIC_HOSTS, EcrHost
 from dregsy.config.fields import LOCATION, problem, read_text
-from dregsy.model import pattern
 from dregsy.model.ref import DOCKER_HUB, Ref
 
-_PRIVATE_ECR = pattern.compile_whole(
-    r"[^.]+\.dkr[.-]ecr(?:-fips)?\.[a-z0-9-]+\."
-    r"(?:amazonaws\.(?:com|com\.cn|eu)|on\.(?:aws|amazonwebservices\.com\.cn)"
-    r"|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)",
-)
-_PUBLIC_ECR = ("public.ecr.aws", "ecr-public.aws.com")
 _HUB_API = "registry.hub.docker.com"
 
 
@@ -26,7 +20,12 @@ class Address:
     @property
     def is_ecr(self) -> bool:
         """Whether AWS runs it, so that its logins are tokens to be renewed."""
-        return self.host in _PUBLIC_ECR or _PRIVATE_ECR(self.host)
+        return EcrHost.parse(self.host) is not None
+
+    @property
+    def is_public_ecr(self) -> bool:
+        """Whether it is AWS's registry for everybody, which knows less of repositories."""
+        return self.host in PUBLIC_HOSTS
 
     @property
     def is_docker_hub(self) -> bool:
@@ -43,7 +42,7 @@ def read_address(value: Any) -> Address:
         raise problem(LOCATION, "registry has a scheme", "write HOST[:PORT] only; without 'https://'")
     account, at, rest = text.rpartition("@")
     host, _, path = rest.partition("/")
-    if at and (host not in _PUBLIC_ECR or account.count(":") != 1):
+    if at and (host not in PUBLIC_HOSTS or account.count(":") != 1):
         raise problem(LOCATION, "registry holds a login", "put it in 'auth', and write HOST[:PORT] only")
     address = Address(host, path.strip("/"))
     try:

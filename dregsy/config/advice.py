@@ -27,6 +27,8 @@ def give(config: keys.Config, relay: str, findings: Findings) -> None:
         for key, place in _places(task):
             for inner, message, hint in _place(place, relay):
                 findings.warning((*loc, *key, inner), message, hint)
+        if task.source is not None and task.source.repository is not None:
+            findings.warning((*loc, "source", "repository"), "is not used: nothing is written to a source", "remove it")
         for way, message, hint in _anchored(task):
             findings.warning((*loc, *way), message, hint)
         if _lists_docker_hub(task):
@@ -84,9 +86,6 @@ def _place(place: keys.Location, relay: str) -> Iterator[tuple[str, str, str]]:
         yield "auth-refresh", "is raised to 1h, the least there is", "write 1h or more; tokens last 12h"
     if place.auth_refresh is not None and place.auth is not None:
         yield "auth", "is not used: 'auth-refresh' asks for logins from AWS", "remove one of them"
-    if place.auth_refresh is not None:
-        hint = "give a token as 'auth' instead"
-        yield "auth-refresh", "needs tokens from AWS, which this version does not fetch", hint
     if place.skip_tls_verify and relay == relays.DOCKER:
         hint = "tell the daemon, with 'insecure-registries'"
         yield "skip-tls-verify", "does not reach the docker daemon, which pulls and pushes", hint

@@ -12,6 +12,7 @@ from dregsy.config.problems import Findings, Loc, explained, value_at
 from dregsy.config.source import Items, Scalar, Table, shown
 from dregsy.errors import ConfigError
 from dregsy.model.ages import Ages
+from dregsy.model.aws import Aws, AwsIdentity, NewRepository
 from dregsy.model.endpoint import Ambient, Credentials, EcrToken, Endpoint
 from dregsy.model.plan import Cron, Every, Listing, Once, Plan, RelayChoice, Rule, Schedule, State, Task
 from dregsy.model.tagnames import TagNames
@@ -27,6 +28,8 @@ OWN_KEYS = "x-"
 _Kind = TypeVar("_Kind", Items, Scalar)
 _DEFAULT_LIMIT = 100
 _DEFAULT_CACHE = 3600.0
+_TOKEN_LIFE = 12 * 3600.0
+"""How long tokens of AWS are good, in seconds."""
 
 
 def plan(document: Document, findings: Findings, *, strict: bool = False) -> Plan:
@@ -165,6 +168,7 @@ class _Builder:
             credentials=_credentials(location),
             verify=not location.skip_tls_verify,
             certs=self._relay.certs,
+            aws=_aws(location),
         )
 
     def _listing(self, lister: keys.Lister | None) -> Listing:
@@ -187,4 +191,11 @@ def _schedule(task: keys.Task) -> Schedule:
 def _credentials(location: keys.Location) -> Credentials:
     if location.auth_refresh is not None:
         return EcrToken(max(location.auth_refresh, advice.LEAST_REFRESH))
+    if location.auth is None and (location.aws_profile or location.role_arn):
+        return EcrToken(_TOKEN_LIFE)
     return location.auth or Ambient()
+
+
+def _aws(location: keys.Location) -> Aws:
+    new = location.repository.settings() if location.repository else NewRepository()
+    return Aws(AwsIdentity(location.aws_profile, location.role_arn), new)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core.core_schema import ValidationInfo
 
 from dregsy.config.address import Address, read_address
+from dregsy.config.aws import ecr_only, read_aws_tags, read_one_of, read_policy, read_role
 from dregsy.config.fields import (
     LOCATION,
     Age,
@@ -25,6 +26,7 @@ from dregsy.config.fields import (
     read_text,
 )
 from dregsy.config.source import Scalar, shown
+from dregsy.model.aws import NewRepository
 from dregsy.model.platform import Platform
 from dregsy.model.ref import is_repository, is_tag
 from dregsy.model.rewrite import Rewrite, Selection
@@ -76,13 +78,35 @@ class Lister(Section):
     search: Text = ""
 
 
-def ecr_only(value: float, info: ValidationInfo) -> float:
-    """Tokens are refreshed for AWS alone."""
+class Repository(Section):
+    """How a repository is made that is missing at a target."""
+
+    create: Bool = True
+    scan_on_push: Bool | None = Field(None, alias="scan-on-push")
+    tag_mutability: Annotated[str, read_one_of("MUTABLE", "IMMUTABLE")] = Field("", alias="tag-mutability")
+    encryption: Annotated[str, read_one_of("AES256", "KMS", "KMS_DSSE")] = ""
+    kms_key: Text = Field("", alias="kms-key")
+    lifecycle_policy: Annotated[str, PlainValidator(read_policy)] = Field("", alias="lifecycle-policy")
+    tags: Annotated[tuple[tuple[str, str], ...], PlainValidator(read_aws_tags)] = ()
+
+    def settings(self) -> NewRepository:
+        """Return what is asked for; a key without a kind of encryption means KMS."""
+        kind = self.encryption or ("KMS" if self.kms_key else "")
+        return NewRepository(
+            self.create, self.scan_on_push, self.tag_mutability, kind, self.kms_key, self.lifecycle_policy, self.tags
+        )
+
+
+def check_repository(repository: Repository, info: ValidationInfo) -> Repository:
+    """Settings have to fit the registry, and each other."""
+    ecr_only(repository, info)
     address = info.data.get("address")
-    if address is not None and not address.is_ecr:
-        message = "registry wants authentication refresh, but is not an ECR registry"
-        raise problem(LOCATION, message, "give 'auth', or neither")
-    return value
+    known = {"create", "tags"} if address is not None and address.is_public_ecr else repository.model_fields_set
+    if not repository.model_fields_set <= known:
+        raise problem(LOCATION, "public repositories have 'create' and 'tags' only", "remove the other settings")
+    if repository.kms_key and repository.encryption == "AES256":
+        raise problem(LOCATION, "'kms-key' does not go with 'encryption: AES256'", "write 'encryption: KMS'")
+    return repository
 
 
 class Location(Section):
@@ -91,6 +115,9 @@ class Location(Section):
     address: Annotated[Address, PlainValidator(read_address)] = Field(alias="registry")
     auth: Auth = None
     auth_refresh: Annotated[Duration, AfterValidator(ecr_only)] | None = Field(None, alias="auth-refresh")
+    aws_profile: Annotated[Text, AfterValidator(ecr_only)] = Field("", alias="aws-profile")
+    role_arn: Annotated[str, PlainValidator(read_role), AfterValidator(ecr_only)] = Field("", alias="role-arn")
+    repository: Annotated[Repository, AfterValidator(check_repository)] | None = None
     skip_tls_verify: Bool = Field(default=False, alias="skip-tls-verify")
     lister: Lister | None = None
 

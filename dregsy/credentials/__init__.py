@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 
-from dregsy.cloud import gcp
+from dregsy.cloud import ecr, gcp
+from dregsy.cloud.ecr import EcrHost
 from dregsy.credentials.dockerconfig import DockerConfig, canonical
 from dregsy.credentials.helper import HELPER_SECONDS, Helpers
 from dregsy.credentials.kept import Kept
@@ -18,6 +19,9 @@ from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given,
 
 SHARED_SECONDS = 30.0
 """How long a helper's answer serves all who ask for the same host; the tokens of clouds live far longer."""
+
+CLOUD_PAUSE = 10.0
+"""For so many seconds a cloud that gave no token is not asked again: a task may have thousands of images."""
 
 _ENVIRONMENT = "DOCKER_AUTH_CONFIG"
 
@@ -53,24 +57,35 @@ class Logins:
                 return login
             case Anonymous():
                 return Login()
-            case EcrToken():
-                raise CredentialsError(
-                    f"tokens from AWS for {endpoint.host} are not available in this version",
-                    host=endpoint.host,
-                    hint="give 'auth' instead of 'auth-refresh'",
-                )
+            case EcrToken(refresh):
+                return await self._ecr_token(endpoint, refresh)
         for config in self._configs(endpoint.host):
             if login_found := await self._search(config, endpoint.host, repository):
                 return login_found
         if gcp.is_google(endpoint.host):
             fetch = partial(gcp.token, endpoint.host, self._environ, self._home)
-            return await self._kept.get(("google",), fetch) or Login()
+            return await self._kept.get(("google",), fetch, pause=CLOUD_PAUSE) or Login()
         return Login()
 
     def advice(self, endpoint: Endpoint) -> str:
         """Tell what to do when a registry refuses the nobody that ``login_for`` found; empty for nothing special."""
         is_looked_for = isinstance(endpoint.credentials, Ambient) and gcp.is_google(endpoint.host)
         return gcp.NO_CREDENTIALS if is_looked_for else ""
+
+    def drop(self, login: Login) -> bool:
+        """Hear that a registry refused ``login``; tells whether it is one that can be had anew by asking again."""
+        return self._kept.drop(login)
+
+    async def _ecr_token(self, endpoint: Endpoint, refresh: float) -> Login:
+        """Share one token among all that are the same account's, in the same region, asked for as the same."""
+        host, identity = EcrHost.parse(endpoint.host), endpoint.aws.identity
+        if host is None:
+            raise CredentialsError(
+                f"{endpoint.host} is no registry of AWS", host=endpoint.host, hint="give 'auth' instead"
+            )
+        key = ("ecr", host.account, host.region, host.fips, identity)
+        fetch = partial(ecr.token, host, identity)
+        return await self._kept.get(key, fetch, oldest=refresh, pause=CLOUD_PAUSE) or Login()
 
     def _configs(self, host: str) -> Iterator[DockerConfig]:
         if text := self._environ.get(_ENVIRONMENT, "").strip():

@@ -1,8 +1,9 @@
 """A registry as a task sees it: where it is, how to log in, what to trust. Data only; secrets are masked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from dregsy.model.aws import Aws
 from dregsy.model.ref import DOCKER_HUB
 
 _HUB_API = "registry-1.docker.io"
@@ -69,7 +70,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class EcrToken:
-    """A token from AWS, fetched again after ``refresh`` seconds."""
+    """A token from AWS, fetched again after ``refresh`` seconds, or before it expires if that is sooner."""
 
     refresh: float
 
@@ -83,7 +84,7 @@ class Endpoint:
 
     ``prefix`` is the path below which all its repositories live, without slashes at its ends.
     ``certs`` are certs.d folders, the first that has one for the host counts. ``verify`` off accepts
-    any certificate, and plain http.
+    any certificate, and plain http. ``aws`` counts at AWS's registries only.
     """
 
     host: str
@@ -91,6 +92,7 @@ class Endpoint:
     credentials: Credentials = Ambient()
     verify: bool = True
     certs: tuple[Path, ...] = ()
+    aws: Aws = field(default=Aws())
 
     @property
     def api_host(self) -> str:

@@ -39,6 +39,11 @@ async def failure(response: Response, *, elsewhere: bool = False) -> RegistryErr
     return error
 
 
+def is_expired(error: RegistryError) -> bool:
+    """Tell whether a registry refuses a login because of its age; AWS's answer then 403 instead of 401."""
+    return error.status == 403 and "token has expired" in error.message
+
+
 def _classify(status: int, codes: Sequence[str]) -> tuple[type[RegistryError], str]:
     match status:
         case 401:

@@ -36,6 +36,9 @@ class Authorizer:
         """The login that the registry asked for most recently."""
         self._tokens: dict[Key, Token] = {}
         self._logins_used: set[Login] = set()
+        self._proven = ""
+        """The basic login that the registry accepted most recently."""
+        self._dropped_at = float("-inf")
         self._failed: dict[Key, tuple[float, RegistryError]] = {}
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
@@ -56,7 +59,35 @@ class Authorizer:
         login = await self.login(repository)
         if self.challenge.scheme == "basic":
             return _basic(login)
-        return {"Authorization": _bearer(await self._token(login, scopes))}
+        try:
+            return {"Authorization": _bearer(await self._token(login, scopes))}
+        except Unauthorized:
+            if (other := await self._anew(login, repository)) == login:
+                raise
+            return {"Authorization": _bearer(await self._token(other, scopes))}
+
+    def accepted(self, sent: str | None) -> None:
+        """Hear that the registry took the login that was ``sent``."""
+        if sent and sent.startswith("Basic "):
+            self._proven = sent
+
+    async def expired(self, repository: str, sent: str | None) -> bool:
+        """After a login was called expired: tell whether there is another one now than was ``sent``."""
+        login = await self.login(repository)
+        if sent is not None and _basic(login).get("Authorization") == sent:
+            login = await self._anew(login, repository)
+        return _basic(login).get("Authorization") not in {None, sent}
+
+    async def _anew(self, login: Login, repository: str) -> Login:
+        """Return what there is to log in with once ``login`` was refused: the same, unless it was fetched to be kept.
+
+        One that never worked here is fetched anew once in a while only: the next would be refused as well.
+        """
+        now = self._clock()
+        may_drop = basic(login) == self._proven or now >= self._dropped_at + _REFUSAL
+        if may_drop and not login.is_anonymous and self._logins.drop(login):
+            self._dropped_at = now
+        return await self.login(repository)
 
     async def renew(self, response: Response, repository: str, scopes: tuple[str, ...], sent: str | None) -> bool:
         """After a 401: forget the login that was ``sent``, and tell whether another attempt may fare better.
@@ -66,9 +97,9 @@ class Authorizer:
         before, self.challenge = self.challenge, _wanted(response) or self.challenge
         if self.challenge is None:
             return False
-        login = await self.login(repository)
         if self.challenge.scheme == "basic":
-            return _basic(login).get("Authorization") not in {None, sent}
+            return await self.expired(repository, sent)
+        login = await self.login(repository)
         if before is not None and not sent:
             return False
         known = self._tokens.get((login, scopes))
@@ -135,7 +166,9 @@ class Authorizer:
         response = await self._wire.exchange(wanted.method, wanted.url, headers, body)
         try:
             if response.status == 200:
-                return challenge.parse_token(await response.read(_TOKEN_LIMIT), self._clock())
+                token = challenge.parse_token(await response.read(_TOKEN_LIMIT), self._clock())
+                self.accepted(headers.get("Authorization"))
+                return token
             error = await failure(response)
         finally:
             await response.release()

@@ -17,7 +17,7 @@ from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, RateLimited, RegistryError, Unauthorized, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry.addresses import is_loopback, is_safe, origin
-from dregsy.registry.answers import failure
+from dregsy.registry.answers import failure, is_expired
 from dregsy.registry.authorizer import Authorizer
 from dregsy.registry.challenge import Challenge
 from dregsy.registry.limits import Lane, Limits
@@ -156,29 +156,32 @@ class Transport:
 
     async def _accepted(self, request: Request, url: str) -> Response:
         """One attempt, ending in an accepted answer or an error."""
-        response = await self._authorized(request, url)
+        response, sent = await self._authorized(request, url)
         if response.status in request.accept:
+            self._authorizer.accepted(sent)
             return response
         try:
             error = await failure(response, elsewhere=request.logs_in and not self._is_own(response.url))
             error.message = self._authorizer.redacted(error.message)
             self._authorizer.advise(error)
+            if is_expired(error) and request.logs_in:
+                error.retryable = await self._authorizer.expired(request.repository, sent)
             raise error
         finally:
             await response.release()
 
-    async def _authorized(self, request: Request, url: str) -> Response:
-        """Send a request with a login; once again with a new one where the registry calls it stale."""
-        sent = await self._headers(request, url)
-        response = await self._redirected(request, url, sent)
+    async def _authorized(self, request: Request, url: str) -> tuple[Response, str | None]:
+        """Send a request with a login, once again with a new one where the registry calls it stale; tell which."""
+        headers = await self._headers(request, url)
+        sent = headers.get("Authorization")
+        response = await self._redirected(request, url, headers)
         if response.status != 401 or not request.logs_in or not self._is_own(response.url):
-            return response
+            return response, sent
         async with AsyncExitStack() as stack:
             stack.push_async_callback(response.release)
-            stale = sent.get("Authorization")
-            if not await self._authorizer.renew(response, request.repository, request.scopes, stale):
+            if not await self._authorizer.renew(response, request.repository, request.scopes, sent):
                 stack.pop_all()
-                return response
+                return response, sent
         if isinstance(request.body, Body):
             raise Unauthorized(
                 f"{self.endpoint.host} wanted a new login in the middle of an upload",
@@ -187,7 +190,8 @@ class Transport:
                 status=401,
                 retryable=True,
             )
-        return await self._redirected(request, url, await self._headers(request, url))
+        headers = await self._headers(request, url)
+        return await self._redirected(request, url, headers), headers.get("Authorization")
 
     async def _headers(self, request: Request, url: str) -> dict[str, str]:
         headers = dict(request.headers or {})

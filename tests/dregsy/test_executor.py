@@ -15,9 +15,12 @@ from dregsy.model.plan import Copy, Task
 from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
 from dregsy.model.report import Failure, Moved, Status
+from dregsy.registry.repositories import Repositories
 from dregsy.relay import Toolbox
 from relays.native.relay import NativeRelay, Settings
+from tests.testbed.aws import AwsApi, Moto
 from tests.testbed.copying import Workshop, task
+from tests.testbed.ecr import HOST
 
 DIGEST = Digest.of(b"image")
 LINUX = Platform("linux", "amd64")
@@ -195,6 +198,44 @@ async def test_cancellation(deed: Deed, guest: Callable[[Deed], GuestRelay]) -> 
             await asyncio.sleep(0)
         running.cancel()
     assert running.cancelled()
+
+
+async def test_targets_that_are_not_ready(
+    guest: Callable[[Deed], GuestRelay], moto: Moto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a repository of AWS's is missing after all it is made, and only that target is copied to once more."""
+    hosts = ("b.example", HOST)
+    copy = Copy("test", COPY.source, tuple(Ref(host, "app", "v1") for host in hosts), (0, 1))
+    answers: list[Sequence[Moved | DregsyError]] = [[MOVED, NotFound("NAME_UNKNOWN")], [MOVED]]
+
+    async def late() -> Sequence[Moved | DregsyError]:
+        return answers.pop(0)
+
+    relay = guest(late)
+    with AwsApi(moto) as api:
+        for name, value in api.environ.items():
+            monkeypatch.setenv(name, value)
+        executor = LocalExecutor(relay, repositories=Repositories(relay._toolbox.registries))
+        results = await executor.run(task("a.example", hosts), copy)
+
+    assert [(one.target, one.moved) for one in results] == [(target, MOVED) for target in copy.targets]
+    assert [asked.targets for asked, _, _ in relay.asked] == [copy.targets, copy.targets[1:]]
+    assert [one.operation for one in api.asked] == ["DescribeRepositories", "CreateRepository"]
+
+
+async def test_a_target_that_cannot_be_made_ready(guest: Callable[[Deed], GuestRelay]) -> None:
+    """What stays an error is told as it is, and nothing is copied again."""
+
+    async def refused() -> Sequence[Moved | DregsyError]:
+        return [NotFound("not there"), MOVED]
+
+    relay = guest(refused)
+    executor = LocalExecutor(relay, repositories=Repositories(relay._toolbox.registries))
+    results = await executor.run(TASK, COPY)
+    executor.finish()
+
+    assert [one.moved or one.failure for one in results] == [Failure("not-found", "not there"), MOVED]
+    assert len(relay.asked) == 1
 
 
 def test_task_fixture() -> None:

@@ -56,9 +56,14 @@ class StubExecutor:
         self.gate.set()
         self.tried: list[tuple[str, tuple[int, ...]]] = []
         self.running = 0
+        self.finished = 0
         self.most = 0
         self.arrived = asyncio.Event()
         self._script = script
+
+    def finish(self) -> None:
+        """Note that the run is over."""
+        self.finished += 1
 
     async def run(self, task: Task, copy: Copy) -> tuple[Outcome, ...]:
         """Note the try, wait for the gate, and end as told; a target's name is its tag and position."""
@@ -167,6 +172,8 @@ async def test_retries(shop: Workshop, embedded_pair: Pair) -> None:
         stub = StubExecutor(script)
         work = task(a.host, (b.host, c.host), rule("app"))
         report = await shop.orchestrator(executor=stub, parallel=1, retries=2).run(work)
+
+        assert stub.finished == 1
         how = {(one.target.tag, one.target.host == c.host): one for one in report.outcomes if one.target}
     assert stub.tried[:4] == [(f"v{number}", (0, 1)) for number in (1, 2, 3, 4)]
     assert stub.tried[4:] == [("v1", (1,)), ("v3", (0, 1)), ("v3", (0,))]

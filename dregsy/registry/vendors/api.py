@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from dregsy.errors import DregsyError, RegistryError
 from dregsy.model.ages import Listed, read_date
-from dregsy.model.endpoint import Login
+from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry.challenge import Challenge
 from dregsy.registry.paging import next_query
 from dregsy.registry.transport import Request, Transport
@@ -81,6 +81,11 @@ class VendorApi:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The registry that this asks."""
+        return self._transport.endpoint
 
     @property
     def host(self) -> str:

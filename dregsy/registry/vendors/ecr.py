@@ -8,12 +8,12 @@ from dregsy.registry.vendors.api import Names, NotOffered, Tags, VendorApi
 def repositories(api: VendorApi, prefix: str) -> Names:
     """Give all repositories of the account that the host names; for a public registry those of the login's account."""
     del prefix
-    return ecr.repositories(_host(api))
+    return ecr.repositories(_host(api), api.endpoint.aws.identity)
 
 
 def tags(api: VendorApi, repository: str) -> Tags:
     """Give the tags of a repository."""
-    return ecr.tags(_host(api), repository)
+    return ecr.tags(_host(api), repository, api.endpoint.aws.identity)
 
 
 def _host(api: VendorApi) -> EcrHost:

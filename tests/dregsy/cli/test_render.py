@@ -7,11 +7,13 @@ import pytest
 from dregsy.cli import render
 from dregsy.cli.render import Paint
 from dregsy.errors import ConfigError, CredentialsError, Problem
+from dregsy.model.aws import Aws, AwsIdentity, NewRepository
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given, Login, Secret
-from dregsy.model.plan import Copy, Cron, Every, Once, Task
+from dregsy.model.plan import Copy, Cron, Every, Once, Plan, RelayChoice, Task
 from dregsy.model.ref import Ref
 from dregsy.model.report import Decision, Failure, Moved, Outcome, Reason, Report, Status
+from relays.native.relay import Settings
 
 PLAIN, COLOURED = Paint(), Paint(colour=True)
 ONE, OTHER = Ref("b.example", "app", "1"), Ref("c.example", "app", "1")
@@ -162,6 +164,19 @@ def test_report_data() -> None:
 def test_logins(credentials: Anonymous | Ambient | Given | EcrToken, text: str) -> None:
     """It is said how a registry is logged in to, but not with what."""
     assert render.login(Endpoint("a.example", credentials=credentials)) == text
+
+
+def test_what_is_said_of_aws() -> None:
+    """Whom AWS is asked as and how repositories are made is shown where it is set."""
+    aws = Aws(AwsIdentity("prod", "arn:x"), NewRepository(create=False, scan_on_push=False, tags=(("a", "b"),)))
+    endpoint = Endpoint("a.example", credentials=EcrToken(3600), aws=aws)
+    task = Task("t", Once(), endpoint, (Endpoint("b.example"),), ())
+    shown = render.plan_data(Plan((task,), RelayChoice("native", Settings())))["tasks"][0]
+
+    said = {"profile": "prod", "role-arn": "arn:x", "create": False, "scan-on-push": False, "tags": {"a": "b"}}
+    assert shown["source"]["aws"] == said
+    assert shown["source"]["login"] == "token from AWS as profile prod, role arn:x, fetched again every 1 h 0 min"
+    assert "aws" not in shown["targets"][0]
 
 
 @pytest.mark.parametrize(

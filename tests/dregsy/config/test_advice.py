@@ -68,9 +68,9 @@ def test_nothing_to_say() -> None:
             "Docker Hub lists the repositories of one namespace only",
         ),
         (
-            {"registry": ECR, "source": "auth-refresh: 1h"},
-            "tasks[0].source.auth-refresh",
-            "needs tokens from AWS, which this version does not fetch",
+            {"registry": ECR, "source": "repository: {create: false}"},
+            "tasks[0].source.repository",
+            "is not used: nothing is written to a source",
         ),
         (
             {"origin": "regex:a|b"},
@@ -94,6 +94,8 @@ def test_warnings(changes: dict[str, str], field: str, message: str) -> None:
         {"registry": "docker.io", "origin": "regex:.*", "source": "lister: {type: index, search: x}"},
         {"top": "timeout: 10m"},
         {"top": "watch: true"},
+        {"registry": ECR, "source": "auth-refresh: 1h"},
+        {"registry": ECR, "source": "aws-profile: a, role-arn: 'arn:aws:iam::123456789012:role/a'"},
     ],
 )
 def test_no_warnings(changes: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from dregsy.config.load import load
 from dregsy.errors import ConfigError, Problem
 from dregsy.model.ages import Ages
+from dregsy.model.aws import Aws
 from dregsy.model.endpoint import Secret
 from dregsy.model.rewrite import Rewrite, Selection
 from dregsy.model.tagnames import TagNames
@@ -32,7 +33,7 @@ UPDATE = "UPDATE_CASES"
 
 
 WRITTEN = str | int | float | Path | TagFilter | TagSet | Ages | TagNames | Selection | Rewrite | Secret
-UNSET = (TagSet(), Ages(), TagNames())
+UNSET = (TagSet(), Ages(), TagNames(), Aws())
 """What few mappings have, and is told only where they do."""
 
 

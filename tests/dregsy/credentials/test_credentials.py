@@ -2,14 +2,20 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from dregsy.credentials import SHARED_SECONDS
-from dregsy.errors import CredentialsError
+from dregsy.credentials import CLOUD_PAUSE, SHARED_SECONDS
+from dregsy.errors import CredentialsError, RegistryError, Unauthorized
+from dregsy.model.aws import Aws, AwsIdentity
 from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given, Login, Secret
+from tests.testbed.aws import AwsApi, Moto
 from tests.testbed.google import Google
 from tests.testbed.home import ALICE, HOST, NOBODY, Home, entry
+
+NOBODY_ELSE = AwsIdentity()
 
 
 async def test_the_configs_own_login_wins(home: Home) -> None:
@@ -26,9 +32,88 @@ async def test_anonymous_is_anonymous(home: Home) -> None:
     assert await home.logins().login_for(Endpoint(HOST, credentials=Anonymous()), "a") == NOBODY
 
 
-async def test_ecr_tokens_are_refused_with_a_way_out(home: Home) -> None:
-    """Where a token from AWS is wanted, the error says what to give instead."""
-    with pytest.raises(CredentialsError, match="give 'auth' instead of 'auth-refresh'"):
+@pytest.fixture
+def aws(moto: Moto, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsApi]:
+    """AWS, as its tools find it by the environment."""
+    with AwsApi(moto) as api:
+        for name, value in api.environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        yield api
+
+
+def registry(region: str = "eu-west-1", *, refresh: float = 36000, identity: AwsIdentity = NOBODY_ELSE) -> Endpoint:
+    """A private registry of AWS's."""
+    host = f"123456789012.dkr.ecr.{region}.amazonaws.com"
+    return Endpoint(host, credentials=EcrToken(refresh), aws=Aws(identity))
+
+
+async def test_tokens_of_aws_are_shared(
+    home: Home, aws: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that log in to one account in one region as the same share one token, also when they ask at once."""
+    (tmp_path / "config").write_text("[profile other]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = s\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    logins = home.logins()
+    asked = [registry(), registry(refresh=7200), registry("us-east-1"), registry(identity=AwsIdentity("other"))]
+    found = await asyncio.gather(*(logins.login_for(one, "a") for one in asked * 3))
+
+    assert [one.username for one in found] == ["AWS"] * 12
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+    assert sorted(one.key for one in aws.asked) == ["AKIAEXAMPLE", "AKIAEXAMPLE", "AKIAOTHER"]
+
+
+async def test_tokens_of_aws_are_renewed(home: Home, aws: AwsApi) -> None:
+    """A new token comes after ``auth-refresh``, or before the old one ends, whichever is sooner."""
+    logins, first = home.logins(), registry(refresh=7200)
+    issued = [await logins.login_for(first, "a")]
+    for home.now in (7199, 7200, 14399):
+        issued.append(await logins.login_for(first, "a"))
+    aws.ttl = 3600
+    for home.now in (14400, 14400 + 3000, 14400 + 3599):
+        issued.append(await logins.login_for(first, "a"))
+
+    assert [issued.index(one) for one in issued] == [0, 0, 2, 2, 4, 4, 6]
+
+
+async def test_a_token_serves_on_while_aws_is_out_of_order(
+    home: Home, aws: AwsApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When no new token can be had, the old one serves to its real end, with one warning; then it is an error."""
+    logins, place = home.logins(), registry(refresh=3600)
+    before = await logins.login_for(place, "a")
+    aws.failures["GetAuthorizationToken"] = "ServerException"
+    for home.now in (3600, 3630, 3700, 43199):
+        assert await logins.login_for(place, "a") == before
+    for home.now in (43201, 43201 + CLOUD_PAUSE - 1):
+        with pytest.raises(RegistryError, match="ServerException"):
+            await logins.login_for(place, "a")
+    asked = aws.count("GetAuthorizationToken")
+    aws.failures.clear()
+    home.now += 1
+    after = await logins.login_for(place, "a")
+
+    assert asked == 5
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert after != before
+
+
+async def test_a_refused_token_is_not_kept(home: Home, aws: AwsApi) -> None:
+    """A token that a registry refused is fetched anew, and does not serve on; other logins cannot be had anew."""
+    logins = home.logins()
+    before = await logins.login_for(registry(), "a")
+
+    assert logins.drop(before)
+    assert not logins.drop(ALICE)
+    aws.failures["GetAuthorizationToken"] = "AccessDeniedException"
+    with pytest.raises(Unauthorized):
+        await logins.login_for(registry(), "a")
+
+
+async def test_tokens_are_for_registries_of_aws(home: Home) -> None:
+    """Where a token from AWS is wanted elsewhere, the error says what to give instead."""
+    with pytest.raises(CredentialsError, match="give 'auth' instead"):
         await home.logins().login_for(Endpoint(HOST, credentials=EcrToken(3600)), "a")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from dregsy.errors import NotFound, RateLimited, RegistryError, Unauthorized
 from dregsy.model.endpoint import Anonymous, Endpoint
+from dregsy.registry.answers import is_expired
 from dregsy.registry.pool import Registries
 from tests.testbed.faults import Fault
 from tests.testbed.proxy import RecordingProxy
@@ -18,6 +19,23 @@ async def refused(clients: Registries, upstream: str, status: int, body: bytes, 
     with RecordingProxy(upstream, fault) as proxy, pytest.raises(RegistryError) as caught:
         await clients.at(Endpoint(proxy.host, credentials=Anonymous())).begin_upload("a/b")
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expired"),
+    [
+        (403, "Your authorization token has expired. Reauthenticate and try again.", True),
+        (403, "User is not authorized to perform: ecr:InitiateLayerUpload", False),
+        (401, "the token has expired", False),
+    ],
+)
+async def test_logins_that_have_expired(
+    registry_a: DockerRegistry, clients: Registries, status: int, message: str, *, expired: bool
+) -> None:
+    """What AWS says of old tokens is told from what it says of rights."""
+    error = await refused(clients, registry_a.host, status, errors({"code": "DENIED", "message": message}))
+
+    assert is_expired(error) == expired
 
 
 def errors(*entries: object) -> bytes:

@@ -16,6 +16,7 @@ from dregsy.registry.wire import Wire
 from tests.testbed.certificates import Authority
 from tests.testbed.clients import given
 from tests.testbed.faults import Fault
+from tests.testbed.home import Home
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.raw import RawServer, saying
 from tests.testbed.servers import DockerRegistry
@@ -72,6 +73,32 @@ async def authorizer(wire: Wire, host: str, clock: Clock, credentials: Credentia
     made.learn(greeting)
     await greeting.release()
     return made
+
+
+async def test_a_login_that_the_token_server_refuses(
+    tokens: TokenServer, registry: DockerRegistry, wire: Wire, clock: Clock, tmp_path: Path
+) -> None:
+    """A login that is kept, such as a cloud's token, is had anew and tried once; if that fails too, not on and on."""
+    home = Home(tmp_path)
+    home.write({"credsStore": "test"})
+    home.answering("test", "user", "old")
+    made = Authorizer(Endpoint(registry.host), home.logins(), wire, clock)
+    greeting = await wire.exchange("GET", f"http://{registry.host}/v2/", {})
+    made.learn(greeting)
+    await greeting.release()
+    await made.login("a/b")
+    home.answering("test", "user", "word")
+    good = await made.headers("a/b", PULL)
+    home.answering("test", "user", "bad")
+    clock.now += 290
+    home.now += 60
+    for _ in range(3):
+        with pytest.raises(Unauthorized):
+            await made.headers("a/b", PULL)
+
+    assert good["Authorization"].startswith("Bearer ")
+    assert [one.status for one in tokens.requests] == [401, 200, 401]
+    assert len(home.asked()) == 4
 
 
 async def test_a_token_is_used_until_shortly_before_its_end(
