@@ -16,8 +16,9 @@ def look(at: Loc, settings: BaseModel, findings: Findings) -> None:
 
     The folder that would be looked into anyway may be missing, also where a file names it.
     """
+    field = type(settings).model_fields.get("certs_dir")
     given = getattr(settings, "certs_dir", None)
-    if not given or given == type(settings).model_fields["certs_dir"].default:
+    if field is None or not given or given == field.default:
         return
     fault = _fault(Path(given))
     if fault:

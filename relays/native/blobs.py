@@ -17,6 +17,8 @@ from relays.native.source import Source
 class How(StrEnum):
     """How a blob came to be at a target."""
 
+    BELIEVED = "believed"
+    """It was there not long ago, and nobody was asked again."""
     SKIPPED = "skipped"
     MOUNTED = "mounted"
     MOVED = "moved"
@@ -41,7 +43,7 @@ class Blobs:
         delivery = _Delivery(target, repository, blob, source, on_write)
         async with self._lock(host, blob.digest, repository):
             if repository in await self._journal.homes(host, blob.digest):
-                return How.SKIPPED
+                return How.BELIEVED
             how = None
             while how is None:
                 async with self._lock(host, blob.digest):

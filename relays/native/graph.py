@@ -52,7 +52,7 @@ class Graph:
             bytes_written=self._written,
             blobs_moved=self._how[How.MOVED],
             blobs_mounted=self._how[How.MOUNTED],
-            blobs_skipped=self._how[How.SKIPPED],
+            blobs_skipped=self._how[How.SKIPPED] + self._how[How.BELIEVED],
         )
 
     async def _store(self, manifest: Manifest, reference: str, depth: int) -> None:
@@ -65,7 +65,7 @@ class Graph:
         try:
             await self._target.put_manifest(repository, reference, manifest)
         except RegistryError as error:
-            if _BLOB_LOST.isdisjoint(error.codes) and not (error.status in {400, 404} and self._how[How.SKIPPED]):
+            if _BLOB_LOST.isdisjoint(error.codes) and not (error.status in {400, 404} and self._how[How.BELIEVED]):
                 raise
             self._blobs.forget(self._target, manifest.blobs)
             await self._below(manifest, depth)
