@@ -6,12 +6,14 @@ group ``dregsy.relays.v1``, those of this package and those of others through th
 """
 
 import difflib
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import ClassVar, Protocol, Self, cast, runtime_checkable
 
 from pydantic import BaseModel
@@ -112,9 +114,15 @@ class Repacking(Protocol):
         """The platform whose image it takes out of an index where none is asked for; right once it was entered."""
 
 
-def installed() -> dict[str, EntryPoint]:
+def installed() -> Mapping[str, EntryPoint]:
     """Return the entry points of all relays that are installed, by name."""
-    return {point.name: point for point in sorted(entry_points(group=GROUP))}
+    return _installed(tuple(sys.path))
+
+
+@lru_cache(maxsize=1)
+def _installed(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001 - where the answer comes from
+    """Ask once: all packages of the machine are looked through, which takes some 10 ms."""
+    return MappingProxyType({point.name: point for point in sorted(entry_points(group=GROUP))})
 
 
 def load(name: str) -> type[Relay]:

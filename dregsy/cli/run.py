@@ -1,5 +1,6 @@
 """``dregsy run``, which is also what ``dregsy -config FILE`` does."""
 
+import gc
 import json
 import os
 import sys
@@ -34,12 +35,15 @@ def command(config: str | None, *, strict: bool, only: str, grace: float, as_jso
     With periodic tasks it goes on until it gets a signal. SIGHUP lets it read the file again and run
     everything anew; with 'watch: true' in the file a change does the same.
     """
+    gc.disable()  # what is loaded here stays for good: a collector finds nothing in it, again and again
     import asyncio
 
     from dregsy import app
     from dregsy.model.report import LastReports
     from dregsy.reload import ConfigFile
 
+    gc.freeze()
+    gc.enable()
     file = ConfigFile(given(config), environ=os.environ, strict=strict, stdin=sys.stdin)
     warn(file.loaded)
     last = LastReports()
