@@ -112,6 +112,11 @@ def _given(data: Table, key: str, kind: type[_Kind]) -> Iterator[tuple[Loc, _Kin
                 yield loc, value
 
 
+def _parallel(relay_name: str) -> int:
+    """How many copies run at once where the file does not say; other relays need processes or a daemon for each."""
+    return 16 if relay_name == relays.NATIVE else 4
+
+
 class _Builder:
     """Makes the Plan of a config that has no errors."""
 
@@ -125,7 +130,7 @@ class _Builder:
         return Plan(
             tasks=tuple(self._task(position, task) for position, task in enumerate(config.tasks)),
             relay=RelayChoice(self._relay.name, self._relay.settings),
-            parallel=config.parallel,
+            parallel=config.parallel or _parallel(self._relay.name),
             retries=config.retries,
             timeout=config.timeout,
             state=State(config.state.path, config.state.ttl) if config.state and config.state.path else None,

@@ -370,7 +370,7 @@ class Config(Section):
     watch: Bool = False
     dockerhost: Text = ""
     api_version: Text = Field("", alias="api-version")
-    parallel: Annotated[Int, AfterValidator(at_least(1, 256))] = 4
+    parallel: Annotated[Int, AfterValidator(at_least(1, 256))] | None = None
     retries: Annotated[Int, AfterValidator(at_least(0))] = 2
     timeout: Annotated[Duration, AfterValidator(check_timeout)] = 3600.0
     state: Annotated[State, BeforeValidator(read_state), AfterValidator(check_state)] | None = None
