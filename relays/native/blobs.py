@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from enum import StrEnum
 from weakref import WeakValueDictionary
 
@@ -11,6 +12,7 @@ from dregsy.journal import Journal
 from dregsy.model.manifest import Descriptor
 from dregsy.registry.client import BlobStream, Registry
 from dregsy.registry.wire import Body
+from relays.native.openings import Openings
 from relays.native.source import Source
 
 
@@ -33,6 +35,7 @@ class Blobs:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._openings = Openings()
         self._locks: WeakValueDictionary[tuple[object, ...], asyncio.Lock] = WeakValueDictionary()
 
     async def ensure(
@@ -40,7 +43,7 @@ class Blobs:
     ) -> How:
         """Make sure that ``repository`` at ``target`` has ``blob``; tells how. ``on_write`` counts bytes sent."""
         host = target.endpoint.api_host
-        delivery = _Delivery(target, repository, blob, source, on_write)
+        delivery = _Delivery(target, repository, blob, source, on_write, self._openings)
         async with self._lock(host, blob.digest, repository):
             if repository in await self._journal.homes(host, blob.digest):
                 return How.BELIEVED
@@ -60,6 +63,7 @@ class Blobs:
 
     def forget(self, target: Registry, blobs: Iterable[Descriptor]) -> None:
         """Take it that nothing is known about ``blobs`` at ``target``: they were deleted, or mounted in name only."""
+        self._openings.distrust(target)
         self._journal.drop_blobs(target.endpoint.api_host, [blob.digest for blob in blobs])
 
     def _lock(self, *key: object) -> asyncio.Lock:
@@ -69,29 +73,31 @@ class Blobs:
         return lock
 
 
+@dataclass(frozen=True, slots=True)
 class _Delivery:
     """One blob on its way to one repository."""
 
-    def __init__(
-        self, target: Registry, repository: str, blob: Descriptor, source: Source, on_write: Callable[[int], None]
-    ) -> None:
-        self._target = target
-        self._repository = repository
-        self._blob = blob
-        self._source = source
-        self._on_write = on_write
+    target: Registry
+    repository: str
+    blob: Descriptor
+    source: Source
+    on_write: Callable[[int], None]
+    openings: Openings
 
     async def first(self) -> How:
         """Bring a blob of which nothing is known at this registry."""
-        if await self._target.has_blob(self._repository, self._blob.digest):
-            return How.SKIPPED
-        if self._source.registry.endpoint.api_host == self._target.endpoint.api_host:
-            location = await self._mount(self._source.repository)
+        if self.source.registry.endpoint.api_host == self.target.endpoint.api_host:
+            if await self.target.has_blob(self.repository, self.blob.digest):
+                return How.SKIPPED
+            location = await self._mount(self.source.repository)
             if location is None:
                 return How.MOUNTED
         else:
-            location = await self._target.begin_upload(self._repository)
-        await self._send(location, self._source.blob(self._blob))
+            location = await self.openings.open(self.target, self.repository, self.blob.digest)
+            if location is None:
+                return How.SKIPPED
+        await self._send(location, self.source.blob(self.blob))
+        self.openings.sent(self.target, self.repository, self.blob.digest)
         return How.MOVED
 
     async def near(self, home: str) -> How | None:
@@ -104,7 +110,7 @@ class _Delivery:
         if location is None:
             return How.MOUNTED
         try:
-            await self._send(location, self._target.read_blob(home, self._blob))
+            await self._send(location, self.target.read_blob(home, self.blob))
         except RegistryError as error:
             if error.retryable and not isinstance(error, DigestMismatch):
                 raise
@@ -117,18 +123,18 @@ class _Delivery:
         A registry may refuse the whole request because of ``origin``, to which this login has no right.
         """
         try:
-            return await self._target.mount_blob(self._repository, self._blob.digest, origin)
+            return await self.target.mount_blob(self.repository, self.blob.digest, origin)
         except RegistryError as error:
             if error.retryable:
                 raise
-            return await self._target.begin_upload(self._repository)
+            return await self.target.begin_upload(self.repository)
 
     async def _send(self, location: str, opened: AbstractAsyncContextManager[BlobStream]) -> None:
-        async with self._target.uploading(), opened as stream:
+        async with self.target.uploading(), opened as stream:
             body = Body(stream.size, lambda: self._counted(stream.chunks))
-            await self._target.finish_upload(self._repository, location, self._blob.digest, body)
+            await self.target.finish_upload(self.repository, location, self.blob.digest, body)
 
     async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:
             yield chunk
-            self._on_write(len(chunk))
+            self.on_write(len(chunk))
