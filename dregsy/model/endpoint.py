@@ -1,7 +1,8 @@
 """A registry as a task sees it: where it is, how to log in, what to trust. Data only; secrets are masked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from dregsy.model.aws import Aws
 from dregsy.model.ref import DOCKER_HUB
@@ -93,6 +94,11 @@ class Endpoint:
     verify: bool = True
     certs: tuple[Path, ...] = ()
     aws: Aws = field(default=Aws())
+
+    @property
+    def whole(self) -> Self:
+        """The same registry without a prefix, which all its repositories share."""
+        return replace(self, prefix="") if self.prefix else self
 
     @property
     def api_host(self) -> str:

@@ -82,7 +82,7 @@ class Ref:
 
     def with_tag(self, tag: str | None, digest: Digest | None = None) -> Self:
         """The same repository under another tag and digest."""
-        return replace(self, tag=tag, digest=digest)
+        return type(self)(self.host, self.repository, tag, digest)
 
     def __lt__(self, other: Self) -> bool:
         return self._order < other._order

@@ -7,7 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dregsy.errors import CredentialsError, DregsyError
 from dregsy.model.digest import Digest
@@ -133,7 +133,7 @@ class Inventories:
 
 
 def _place(endpoint: Endpoint, repository: str) -> _Place:
-    return replace(endpoint, prefix=""), repository
+    return endpoint.whole, repository
 
 
 def _tags(vendor: Vendor | None, registry: Registry, repository: str) -> Tags:

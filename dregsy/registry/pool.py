@@ -1,7 +1,6 @@
 """The registry clients of a run: one for each host and login, so that connections, tokens and limits are shared."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -42,7 +41,7 @@ class Registries:
 
     def at(self, endpoint: Endpoint) -> Registry:
         """Return the client of a registry; endpoints that differ in nothing but their prefix share one."""
-        endpoint = replace(endpoint, prefix="")
+        endpoint = endpoint.whole
         if endpoint not in self._known:
             transport = Transport(endpoint, self._logins, self._environ, timeouts=self._timeouts, backoff=self._backoff)
             self._known[endpoint] = Registry(transport)

@@ -26,6 +26,8 @@ from dregsy.registry.wire import JSON_LIMIT, Body, NoTLS, Refused, Response, Tim
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
+_API = "v2/"
+"""What paths of the distribution API begin with."""
 _LOGINS = frozenset({"Authorization", "PRIVATE-TOKEN", "JOB-TOKEN"})
 """Headers with secrets; the latter two are GitLab's."""
 _SLOWER = frozenset({429, 503})
@@ -130,7 +132,8 @@ class Transport:
 
     async def _url(self, request: Request) -> str:
         """The whole URL of a request. Finding the root has attempts of its own, which a request does not multiply."""
-        return urljoin(await self.root(), request.target)
+        root, target = await self.root(), request.target
+        return root + target if target.startswith(_API) else urljoin(root, target)
 
     async def _attempts(self, request: Request, send: Callable[[], Awaitable[Answer]]) -> Answer:
         """Send a request as often as its errors allow."""
@@ -231,7 +234,7 @@ class Transport:
 
     def _is_own(self, url: str) -> bool:
         """Whether ``url`` belongs to the registry itself, so that its credentials may go there."""
-        return origin(url) == origin(self._root)
+        return bool(self._root) and (url.startswith(self._root) or origin(url) == origin(self._root))
 
     def location(self, response: Response) -> str:
         """The URL that an answer's Location names, as an upload goes on there; RegistryError without one.

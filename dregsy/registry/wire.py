@@ -134,7 +134,7 @@ class Wire:
 
     def __init__(self, endpoint: Endpoint, environ: Mapping[str, str], timeouts: Timeouts | None = None) -> None:
         self._endpoint = endpoint
-        self._environ = environ
+        self._environ = dict(environ)  # the process's own is slow to look into
         self._timeouts = timeouts or Timeouts()
         self._session: aiohttp.ClientSession | None = None
         self._contexts = tls.Contexts(endpoint)
