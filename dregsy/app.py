@@ -81,12 +81,14 @@ async def run(
                 async with _working(plan, environ, emit) as (toolbox, mover):
                     ending.working = True
                     orchestrator = _orchestrator(plan, toolbox, mover, ending)
-                    await serve(tasks, orchestrator.run, clock=clock, stop=ending.turn)
+                    await serve(tasks, orchestrator.run, clock=clock, stop=ending.turn, emit=emit)
                     reports = last.reports
                 if (loaded := reloads.take()) is None:
                     break
+                if loaded.plan.listen != plan.listen:
+                    emit(Warned("", "'listen' is another one now: that counts when dregsy is started anew"))
                 plan, tasks = loaded.plan, selected(loaded.plan.tasks, only)
-                emit(Reloaded(ok=True, problems=loaded.warnings, tasks=tasks))
+                emit(Reloaded(ok=True, problems=loaded.warnings, tasks=tasks, timeout=plan.timeout))
     return exit_code(tasks, reports)
 
 

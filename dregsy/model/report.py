@@ -215,11 +215,56 @@ class Reloaded:
     """The config was read again. When ``ok`` it counts from now on, and has ``tasks``.
 
     Otherwise the one before goes on counting. ``problems`` are all that was found in the new one.
+    ``timeout`` is the longest that a copy may take from now on, in seconds.
     """
 
     ok: bool
     problems: tuple[Problem, ...] = ()
     tasks: tuple[Task, ...] = ()
+    timeout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Metrics and health are served below ``url``."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """No task is due before ``until`` (seconds since the epoch); sent again now and then while that is so."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A server answered a request of ours, with ``status``, or did not (0).
+
+    ``host`` is as in its URL: that of a registry, or of a server that a registry sends its clients to.
+    ``remaining`` is how many requests it says that it will still take.
+    """
+
+    host: str
+    method: str
+    status: int
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRetried:
+    """A request to a registry is sent again after a passing fault."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFetched:
+    """A cloud gave a login for its registry ``host``, good until ``expires`` (seconds since the epoch)."""
+
+    host: str
+    expires: float
 
 
 Event = (
@@ -233,6 +278,11 @@ Event = (
     | Warned
     | TaskFinished
     | Reloaded
+    | Listening
+    | Waiting
+    | Answered
+    | RequestRetried
+    | LoginFetched
 )
 Listener = Callable[[Event], None]
 

@@ -1,66 +1,16 @@
 """A running command takes up another config: on SIGHUP, and by itself where the file says ``watch``."""
 
 import signal
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
-import pytest
-
 from dregsy.embedded import images
-from tests.testbed.command import Dregsy, mirror
+from tests.testbed.command import mirror
+from tests.testbed.daemon import PATIENCE, Daemon
 from tests.testbed.faults import Fault, Gate
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
 from tests.testbed.skopeo import Skopeo
-
-PATIENCE = 60.0
-
-
-class Daemon:
-    """A command that goes on until it is stopped."""
-
-    def __init__(self, folder: Path) -> None:
-        self.dregsy = Dregsy(folder)
-        self.process: Popen[str] | None = None
-
-    def start(self, *arguments: str) -> None:
-        """Start it."""
-        self.process = self.dregsy.start(*arguments)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def stop(self) -> int:
-        """Ask it to end; return its exit code."""
-        assert self.process is not None
-        self.signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
-
-    def said(self, text: str, times: int = 1) -> str:
-        """Wait until it has said something so many times; return all that it said."""
-        until = time.monotonic() + PATIENCE
-        while (out := (self.dregsy.folder / "out").read_text()).count(text) < times:
-            assert self.process is not None
-            assert self.process.poll() is None, f"{out}{(self.dregsy.folder / 'err').read_text()}"
-            assert time.monotonic() < until, f"{text!r} did not come {times} times: {out}"
-            time.sleep(0.02)
-        return out
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """Return a command that is ended with the test."""
-    daemon = Daemon(tmp_path / "user")
-    yield daemon
-    if daemon.process is not None and daemon.process.poll() is None:
-        daemon.process.kill()
-        daemon.process.wait()
 
 
 def tasks(*configs: dict[str, Any], **top: Any) -> dict[str, Any]:
