@@ -331,10 +331,10 @@ async def _working(plan: Plan, environ: Mapping[str, str], emit: Listener) -> As
 async def _toolbox(plan: Plan, environ: Mapping[str, str], emit: Listener) -> AsyncIterator[Toolbox]:
     """Build what relays and the orchestrator work with, and take it down again."""
     home = environ.get("HOME")
-    logins = Logins(environ, Path(home) if home else Path.home())
+    logins = Logins(environ, Path(home) if home else Path.home(), emit=emit)
     with scratch(plan.state.path if plan.state else None) as folder:
         journal = Journal(Path(plan.state.path) / NAME, plan.state.ttl, emit) if plan.state else Journal()
-        async with journal, Registries(logins, environ) as registries:
+        async with journal, Registries(logins, environ, emit=emit) as registries:
             yield Toolbox(registries, logins, folder, emit, plan.timeout, journal)
 
 

@@ -1,7 +1,10 @@
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from prometheus_client import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
 from dregsy import __version__
 from dregsy.model.plan import Task
@@ -22,6 +25,7 @@ from dregsy.model.report import (
     TaskFinished,
     TaskStarted,
 )
+from dregsy.web.metrics import Metrics
 from tests.dregsy.web.events import Book, copy, rule, task
 from tests.testbed.asking import figures
 
@@ -191,3 +195,24 @@ def test_what_runs() -> None:
 
     assert book.of("build") == {f'build_info{{version="{__version__}"}}': 1}
     assert found["process_resident_memory_bytes"] > 0
+
+
+def test_every_metric_is_documented() -> None:
+    """The table in docs/metrics.md names each metric that there is, with its labels, and no other."""
+    text = (Path(__file__).parents[3] / "docs/metrics.md").read_text()
+    rows = re.findall(r"^\| `(dregsy_\w+)` \| ([^|]*)\|", text, re.MULTILINE)
+    told = {name: tuple(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+
+    assert told == {name: labels for name, labels in instruments(Book().metrics) if name.startswith("dregsy_")}
+    assert {name.split("_")[0] for name, _ in instruments(Book().metrics)} == {"dregsy", "process", "python"}
+
+
+def instruments(metrics: Metrics) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Name all metrics and their labels, as Prometheus sees them."""
+    for collector, names in metrics.registry._collector_to_names.items():
+        if isinstance(collector, MetricWrapperBase):
+            suffix = {"counter": "_total", "info": "_info"}.get(str(collector._type), "")
+            labels = ("version",) if suffix == "_info" else tuple(collector._labelnames)
+            yield f"{collector._name}{suffix}", labels
+        else:
+            yield from ((name, ()) for name in names)
