@@ -1,20 +1,29 @@
 import asyncio
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from dregsy import app
+from dregsy.config.load import load
+from dregsy.embedded.images import image, seed
+from dregsy.embedded.server import EmbeddedRegistry
 from dregsy.errors import UsageError
 from dregsy.model.listen import Listen
+from dregsy.model.plan import Plan, RelayChoice
 from dregsy.model.report import Waiting
-from dregsy.web.health import Health
+from dregsy.web.health import PATIENCE, Health
 from dregsy.web.metrics import Metrics
 from dregsy.web.server import CONNECTIONS, Server
 from tests.testbed.asking import Answer, ask, figures
+from tests.testbed.command import mirror
 
 ANY = Listen.parse(":0")
 
@@ -24,7 +33,7 @@ class Site:
 
     def __init__(self) -> None:
         self.time = 0.0
-        self.health = Health(60.0, now=lambda: self.time)
+        self.health = Health(3600.0, now=lambda: self.time)
         self.server = Server(ANY, Metrics(()).registry, self.health)
 
     async def ask(self, path: str, *, method: str = "GET", accept: str = "") -> Answer:
@@ -151,3 +160,92 @@ async def test_the_end_waits_for_no_client(sockets: ExitStack) -> None:
     assert is_cut(clients[1])
     async with Server(address, Metrics(()).registry, Health(60.0)):
         pass
+
+
+@pytest.mark.parametrize("part", ["enter", "copy"])
+async def test_a_part_that_hangs_is_told(
+    part: str, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that hangs while it starts means not ready; one that hangs in a copy means stuck, until it goes on."""
+    relay = Hanging(part)
+    plan = await hanging_plan(relay, embedded_pair, tmp_path, monkeypatch)
+    site = Site()
+
+    async with site.server, asyncio.TaskGroup() as group:
+        running = group.create_task(app.run(plan, environ=os.environ, listeners=[site.health]))
+        await relay.hangs.wait()
+        early = [(await site.ask(path)).status for path in ("/healthz", "/readyz")]
+        site.time = plan.timeout + PATIENCE + 1.0
+        late = await site.ask("/healthz")
+        relay.may_go_on.set()
+        code = await running
+        after = [(await site.ask(path)).status for path in ("/healthz", "/readyz")]
+
+    stuck = {
+        "enter": "the scheduler is stuck: it has not looked at its tasks for 3901 s\n",
+        "copy": "the task 'only' is stuck: nothing has happened in it for 3901 s\n",
+    }
+    assert early == {"enter": [200, 503], "copy": [200, 200]}[part]
+    assert (late.status, late.text) == (503, stuck[part])
+    assert (code, after) == (0, [200, 200])
+
+
+@dataclass
+class Hanging:
+    """What a relay does that hangs in one of its parts."""
+
+    part: str
+    hangs: asyncio.Event = field(default_factory=asyncio.Event)
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, part: str) -> None:
+        """Begin a part."""
+        if part == self.part:
+            self.hangs.set()
+            await self.may_go_on.wait()
+
+
+RELAY = '''
+from pydantic import BaseModel
+from dregsy.model.digest import Digest
+from dregsy.model.report import Moved
+from dregsy.relay import Feature
+
+
+class Relay:
+    """Copies nothing; its settings are a function that is called for each part."""
+
+    Settings = BaseModel
+    features = frozenset(Feature)
+
+    def __init__(self, settings, toolbox):
+        self.begin = settings
+
+    async def __aenter__(self):
+        await self.begin("enter")
+        return self
+
+    async def __aexit__(self, *error):
+        pass
+
+    async def copy(self, copy, source, targets):
+        await self.begin("copy")
+        return [Moved(Digest.of(b"")) for _ in targets]
+'''
+
+
+async def hanging_plan(
+    relay: Hanging, pair: tuple[EmbeddedRegistry, EmbeddedRegistry], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Plan:
+    """Install the relay as pip would, and plan one copy with it."""
+    info = folder / "site/hanging-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info.parent / "hanging_relay.py").write_text(RELAY)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hanging\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[dregsy.relays.v1]\nhanging = hanging_relay:Relay\n")
+    monkeypatch.syspath_prepend(info.parent)
+    await seed(pair[0], "app", image("app"), "v1")
+    document = mirror(pair[0].host, pair[1].host, {"from": "app"}, name="only")
+    (folder / "sync.yaml").write_text(json.dumps(document))
+    plan = load(str(folder / "sync.yaml"), environ={}).plan
+    return replace(plan, relay=RelayChoice("hanging", relay))
