@@ -1,7 +1,7 @@
 """What happened: decisions, outcomes, the report of a task's run, and the events on the way."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -93,14 +93,31 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Unlisted:
-    """Images that could not be listed, though another attempt may succeed: those of a rule, or of a repository of it.
+    """Images that could not be found out, though another attempt may succeed: of a rule, or of a repository of it.
 
-    ``outcome`` is what is to be reported unless it does.
+    With ``tags`` only these are meant: their dates could not be read, while others were. ``outcomes`` are what is to
+    be reported unless it does.
     """
 
-    outcome: Outcome
+    outcomes: tuple[Outcome, ...]
     rule: Rule
     repository: str | None = None
+    tags: frozenset[str] = frozenset()
+
+    @classmethod
+    def among(
+        cls, failed: Iterable[Outcome], rule: Rule, repository: str | None = None
+    ) -> "Iterator[Outcome | Unlisted]":
+        """Give what failed for good, and then all that may fare better, as one."""
+        passing: list[Outcome] = []
+        for one in failed:
+            if one.failure is not None and one.failure.retryable:
+                passing.append(one)
+            else:
+                yield one
+        if passing:
+            tags = frozenset(one.copy.source.tag for one in passing if one.copy.source.tag is not None)
+            yield cls(tuple(passing), rule, repository, tags)
 
 
 @dataclass(frozen=True, slots=True)
