@@ -14,7 +14,7 @@ from dregsy.errors import UsageError
 
 if TYPE_CHECKING:
     from dregsy.model.listen import Listen
-    from dregsy.model.report import Listener, Report
+    from dregsy.model.report import Event, Listener, Report
     from dregsy.reload import ConfigFile
 
 
@@ -90,9 +90,13 @@ async def _run(
     plan = file.loaded.plan
     metrics, health = Metrics(app.selected(plan.tasks, only)), Health(plan.timeout)
     async with Server(address, metrics.registry, health) as server:
-        for listener in listeners:
-            listener(Listening(server.url))
+        _tell(listeners, Listening(server.url))
         return await app.run(file, environ=os.environ, only=only, listeners=[*listeners, metrics, health], grace=grace)
+
+
+def _tell(listeners: "Sequence[Listener]", event: "Event") -> None:
+    for listener in listeners:
+        listener(event)
 
 
 def conclude(reports: "tuple[Report, ...]", code: int, *, as_json: bool, manner: Manner) -> None:

@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 from dregsy.embedded import images
+from tests.testbed.asking import scrape
 from tests.testbed.command import mirror
 from tests.testbed.daemon import PATIENCE, Daemon
 from tests.testbed.faults import Fault, Gate
@@ -121,4 +122,31 @@ def test_a_swapped_config_map_is_noticed(
     (home / "..tmp").rename(home / "..data")
 
     daemon.said("task 'task-2' finished")
+    assert daemon.stop() == 0
+
+
+def test_a_watched_file_that_is_wrong_and_then_mended(
+    daemon: Daemon, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """Without a signal: rewritten with a mistake it is refused and the old one goes on; what replaces it counts."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    config = mirror(registry_a.host, registry_b.host, {"from": repo}, name="old", interval=3600)
+    name = daemon.dregsy.config({"watch": True, "listen": ":0", **config})
+    daemon.start("-config", name)
+    said = daemon.said("task 'old' finished")
+    url = next(word for word in said.split() if word.startswith("http://127"))
+
+    daemon.dregsy.write("watch: true\ntasks:\n- name: old\n  interval: soon\n")
+    said = daemon.said("NOT used")
+    refused = scrape(url)
+    assert daemon.process is not None
+    assert daemon.process.poll() is None
+    config = mirror(registry_a.host, registry_b.host, {"from": repo}, name="new", interval=3600)
+    daemon.dregsy.config({"watch": True, "listen": ":0", **config}, "edited")
+    (daemon.dregsy.folder / "edited").rename(daemon.dregsy.folder / name)
+    daemon.said("task 'new' finished")
+
+    assert f"{name}:4: " in said
+    assert refused["dregsy_config_last_reload_successful"] == 0
+    assert scrape(url)["dregsy_config_last_reload_successful"] == 1
     assert daemon.stop() == 0
