@@ -81,12 +81,14 @@ async def run(
                 async with _working(plan, environ, emit) as (toolbox, mover):
                     ending.working = True
                     orchestrator = _orchestrator(plan, toolbox, mover, ending)
-                    await serve(tasks, orchestrator.run, clock=clock, stop=ending.turn)
+                    await serve(tasks, orchestrator.run, clock=clock, stop=ending.turn, emit=emit)
                     reports = last.reports
                 if (loaded := reloads.take()) is None:
                     break
+                if loaded.plan.listen != plan.listen:
+                    emit(Warned("", "'listen' is another one now: that counts when dregsy is started anew"))
                 plan, tasks = loaded.plan, selected(loaded.plan.tasks, only)
-                emit(Reloaded(ok=True, problems=loaded.warnings, tasks=tasks))
+                emit(Reloaded(ok=True, problems=loaded.warnings, tasks=tasks, timeout=plan.timeout))
     return exit_code(tasks, reports)
 
 
@@ -329,10 +331,10 @@ async def _working(plan: Plan, environ: Mapping[str, str], emit: Listener) -> As
 async def _toolbox(plan: Plan, environ: Mapping[str, str], emit: Listener) -> AsyncIterator[Toolbox]:
     """Build what relays and the orchestrator work with, and take it down again."""
     home = environ.get("HOME")
-    logins = Logins(environ, Path(home) if home else Path.home())
+    logins = Logins(environ, Path(home) if home else Path.home(), emit=emit)
     with scratch(plan.state.path if plan.state else None) as folder:
         journal = Journal(Path(plan.state.path) / NAME, plan.state.ttl, emit) if plan.state else Journal()
-        async with journal, Registries(logins, environ) as registries:
+        async with journal, Registries(logins, environ, emit=emit) as registries:
             yield Toolbox(registries, logins, folder, emit, plan.timeout, journal)
 
 

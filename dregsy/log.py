@@ -19,6 +19,7 @@ from dregsy.model.report import (
     CopyRetried,
     CopyStarted,
     Event,
+    Listening,
     Outcome,
     RelaySaid,
     Reloaded,
@@ -146,6 +147,8 @@ class Narrator:
                 yield logging.INFO if ok else logging.ERROR, first, {"ok": ok}
                 for problem, text in zip(problems, rest, strict=True):
                     yield logging.WARNING if problem.warning else logging.ERROR, text, {"where": problem.file}
+            case Listening(url):
+                yield logging.INFO, f"metrics and health are at {url}", {"url": url}
             case CopyProgress():
                 pass
             case _:

@@ -88,7 +88,7 @@ class Orchestrator:
 
     async def _checked(self, task: Task, item: Found) -> list[Decision | Outcome | Warned]:
         if isinstance(item, Unlisted):
-            return [item.outcome]
+            return list(item.outcomes)
         if not isinstance(item, Copy):
             return [item]
         decision = await contained(_within(self._plan.timeout, self._resolver.decide(task, item), item), item)
@@ -157,7 +157,7 @@ class _Run:
         finally:
             for item in (*again, *self._again):
                 self._finish(item.given_up())
-            self._finish(part.outcome for part in (*unlisted, *self._unlisted))
+            self._finish(outcome for part in (*unlisted, *self._unlisted) for outcome in part.outcomes)
 
     async def _look_again(self, items: deque[_Item], unlisted: deque[Unlisted]) -> _Items:
         """Give what is left over from the round before, and take it away; first what was found then."""
@@ -178,9 +178,10 @@ class _Run:
                     yield _Item(one)
                 elif isinstance(one, Unlisted) and self._rounds_left:
                     self._unlisted.append(one)
-                    self._emit(CopyRetried(one.outcome))
+                    for outcome in one.outcomes:
+                        self._emit(CopyRetried(outcome))
                 elif isinstance(one, Unlisted):
-                    self._finish([one.outcome])
+                    self._finish(one.outcomes)
                 elif isinstance(one, Outcome):
                     self._finish([one])
                 else:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -27,7 +27,7 @@ from dregsy.registry.imageid import image_id
 from dregsy.registry.inventory import Inventories
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
-from dregsy.selection import Selector
+from dregsy.selection import Selected, Selector
 from dregsy.targets import Targets
 
 Found = Copy | Outcome | Unlisted | Warned
@@ -82,7 +82,7 @@ class Resolver:
         if part.repository is None:
             items = self._of_rule(task, part.rule, existing)
         else:
-            items = self._of_repository(task, part.rule, part.repository, existing)
+            items = self._of_repository(task, part.rule, part.repository, existing, part.tags)
         async for item in items:
             yield item
 
@@ -90,7 +90,9 @@ class Resolver:
         try:
             repositories, listed = await self._repositories(task, rule)
         except DregsyError as error:
-            yield _unlisted(_failed(task, rule, Ref(task.source.host, task.source.prefix or "*"), error), rule)
+            failed = _failed(task, rule, Ref(task.source.host, task.source.prefix or "*"), error)
+            for lost in Unlisted.among([failed], rule):
+                yield lost
             return
         if listed == task.listing.limit:
             text = f"the list of {task.source.host}'s repositories is cut after {listed}: more may match"
@@ -109,22 +111,18 @@ class Resolver:
         return tuple(name for name in listed if rule.source.matches(name)), len(listed)
 
     async def _of_repository(
-        self, task: Task, rule: Rule, name: str, existing: Existing
+        self, task: Task, rule: Rule, name: str, existing: Existing, only: frozenset[str] = frozenset()
     ) -> AsyncGenerator[Found, None]:
         try:
             source, targets = _names(task, rule, name)
         except ImageError as error:
             yield _failed(task, rule, Ref(task.source.host, name), error)
             return
-        try:
-            selected = await self._selector.select(task.source, rule, source)
-        except DregsyError as error:
-            yield _unlisted(_failed(task, rule, source, error), rule, name)
-            return
+        selected, failed = await self._selected(task, rule, name, source, only)
+        for lost in failed:
+            yield lost
         for warning in selected.warnings:
             yield Warned(task.name, warning)
-        for pick, failure in selected.failures.items():
-            yield _failed(task, rule, source.with_tag(pick.tag), failure)
         copies: list[Copy] = []
         for pick in selected.picks:
             copy = _copy(task, rule, source, targets, pick)
@@ -140,6 +138,20 @@ class Resolver:
         self._expect(task, copies)
         for copy in copies:
             yield copy
+
+    async def _selected(
+        self, task: Task, rule: Rule, name: str, source: Ref, only: frozenset[str]
+    ) -> tuple[Selected, Iterable[Outcome | Unlisted]]:
+        """What is selected of a repository, or ``only`` of some of its tags, and what could not be found out."""
+        lost: dict[str | None, DregsyError]
+        try:
+            selected = await self._selector.select(task.source, rule, source)
+            selected = selected.only(only) if only else selected
+            lost = {pick.tag: error for pick, error in selected.failures.items()}
+        except DregsyError as error:
+            selected, lost = Selected(), dict.fromkeys(only or [None], error)
+        failed = [_failed(task, rule, source.with_tag(tag), error) for tag, error in lost.items()]
+        return selected, Unlisted.among(failed, rule, name)
 
     async def _unsettled(
         self, task: Task, rule: Rule, copy: Copy, existing: Existing
@@ -362,11 +374,6 @@ def _names(task: Task, rule: Rule, name: str) -> tuple[Ref, tuple[Ref, ...]]:
 def _failed(task: Task, rule: Rule, source: Ref, error: DregsyError) -> Outcome:
     copy = Copy(task.name, source, (), (), rule.platforms, rule.where, rule.subset)
     return Outcome(copy, None, Status.FAILED, failure=Failure.of(error))
-
-
-def _unlisted(outcome: Outcome, rule: Rule, repository: str | None = None) -> Outcome | Unlisted:
-    is_passing = outcome.failure is not None and outcome.failure.retryable
-    return Unlisted(outcome, rule, repository) if is_passing else outcome
 
 
 def _child(index: Manifest, copy: Copy) -> Digest:

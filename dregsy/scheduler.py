@@ -15,7 +15,7 @@ import schedule
 from cronsim import CronSim
 
 from dregsy.model.plan import Cron, Every, Once, Task
-from dregsy.model.report import Report
+from dregsy.model.report import Listener, Report, Waiting
 
 RECHECK = 60.0
 """The longest wait in seconds before the clock is looked at again: it may have been set meanwhile."""
@@ -115,6 +115,7 @@ async def serve(
     *,
     clock: Clock,
     stop: asyncio.Event,
+    emit: Listener = lambda _: None,
 ) -> tuple[Report, ...]:
     """Run ``tasks`` when they are due, and return the last report of each that ran, in their order.
 
@@ -138,6 +139,7 @@ async def serve(
             last[place] = await run(tasks[place])
             timer.drop_missed()
         else:
+            emit(Waiting(timer.next_run.timestamp()))
             await clock.sleep_until(min(timer.next_run.timestamp(), clock.now() + RECHECK), stop)
             for job in book.jobs:
                 cast("Timer", job).look_at_clock()

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Self
 
 from dregsy.errors import DregsyError
 from dregsy.model.ages import Listed, newest
@@ -37,6 +38,15 @@ class Selected:
     digests: dict[Pick, Digest] = field(default_factory=dict)
     failures: dict[Pick, DregsyError] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    def only(self, tags: Collection[str]) -> Self:
+        """Return what is selected among some tags, after all was told about the others before."""
+        return replace(
+            self,
+            picks=tuple(pick for pick in self.picks if pick.tag in tags),
+            failures={pick: error for pick, error in self.failures.items() if pick.tag in tags},
+            warnings=[],
+        )
 
 
 class Selector:

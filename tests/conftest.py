@@ -10,6 +10,7 @@ import pytest
 from dregsy.embedded.server import EmbeddedRegistry
 from tests.testbed.aws import Moto
 from tests.testbed.certificates import Authority
+from tests.testbed.daemon import Daemon
 from tests.testbed.servers import DockerRegistry
 from tests.testbed.skopeo import Skopeo
 
@@ -94,3 +95,13 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
     """AWS's API as moto plays it; it forgets everything for each AwsApi that is put in front of it."""
     with Moto(tmp_path_factory.mktemp("moto")) as server:
         yield server
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """Return a command that is ended with the test."""
+    daemon = Daemon(tmp_path / "user")
+    yield daemon
+    if daemon.process is not None and daemon.process.poll() is None:
+        daemon.process.kill()
+        daemon.process.wait()

@@ -23,6 +23,7 @@ from dregsy.model.report import (
     CopyRetried,
     CopyStarted,
     Event,
+    Listening,
     Outcome,
     Reloaded,
     Status,
@@ -142,6 +143,8 @@ class Progress:
             case Reloaded(ok=ok):
                 for text in reloading(event):
                     self._say("green" if ok else "red", "config", text)
+            case Listening(url):
+                self._say("green", "listening", f"metrics and health are at {url}")
             case _ if self._state is not None:
                 self._copying(self._state, event)
 

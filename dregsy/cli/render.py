@@ -156,6 +156,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "timeout": duration(plan.timeout),
         "state": {"path": plan.state.path, "ttl": duration(plan.state.ttl)} if plan.state else None,
         "watch": plan.watch,
+        "listen": str(plan.listen) if plan.listen else None,
         "tasks": [_task_data(task) for task in plan.tasks],
     }
 

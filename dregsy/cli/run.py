@@ -4,15 +4,19 @@ import gc
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from dregsy.cli.options import config_options, given, json_option, only_option, warn
 from dregsy.cli.voice import Manner, log_options, on_terminal, voice
+from dregsy.errors import UsageError
 
 if TYPE_CHECKING:
-    from dregsy.model.report import Report
+    from dregsy.model.listen import Listen
+    from dregsy.model.report import Event, Listener, Report
+    from dregsy.reload import ConfigFile
 
 
 @click.command("run")
@@ -26,9 +30,17 @@ if TYPE_CHECKING:
     show_default=True,
     help="How long copies in flight may go on after SIGTERM or Ctrl-C.",
 )
+@click.option(
+    "--listen",
+    metavar="[HOST]:PORT",
+    default="",
+    help="Serve /metrics, /healthz and /readyz at this address; without HOST for this machine only.",
+)
 @json_option
 @log_options
-def command(config: str | None, *, strict: bool, only: str, grace: float, as_json: bool, manner: Manner) -> int:
+def command(  # noqa: PLR0913 - one for each option
+    config: str | None, *, strict: bool, only: str, grace: float, listen: str, as_json: bool, manner: Manner
+) -> int:
     """Copy what the config file asks for.
 
     One-off tasks run once, and the command ends with exit code 0 when everything is in place, else 1.
@@ -38,19 +50,58 @@ def command(config: str | None, *, strict: bool, only: str, grace: float, as_jso
     gc.disable()  # what is loaded here stays for good: a collector finds nothing in it, again and again
     import asyncio
 
-    from dregsy import app
+    import dregsy.app  # noqa: F401 - used when it runs, loaded while nothing is collected
     from dregsy.model.report import LastReports
     from dregsy.reload import ConfigFile
 
     gc.freeze()
     gc.enable()
+    address = _address(listen)
     file = ConfigFile(given(config), environ=os.environ, strict=strict, stdin=sys.stdin)
     warn(file.loaded)
     last = LastReports()
     with voice(as_json=as_json, manner=manner) as listener:
-        code = asyncio.run(app.run(file, environ=os.environ, only=only, listeners=[last, listener], grace=grace))
+        address = address or file.loaded.plan.listen
+        code = asyncio.run(_run(file, address, only=only, listeners=[last, listener], grace=grace))
     conclude(last.reports, code, as_json=as_json, manner=manner)
     return code
+
+
+def _address(text: str) -> "Listen | None":
+    """Read what ``--listen`` says; UsageError when it is no address."""
+    from dregsy.model.listen import Listen
+
+    try:
+        return Listen.parse(text) if text else None
+    except ValueError as error:
+        hint = "give ':8080', or '0.0.0.0:8080' to be reached from other machines"
+        raise UsageError(f"--listen {text!r} {error}", hint=hint) from None
+
+
+async def _run(
+    file: "ConfigFile", address: "Listen | None", *, only: str, listeners: "Sequence[Listener]", grace: float
+) -> int:
+    """Run what the file asks for, and meanwhile serve at the address, if there is one."""
+    from dregsy import app
+
+    if address is None:
+        return await app.run(file, environ=os.environ, only=only, listeners=listeners, grace=grace)
+
+    from dregsy.model.report import Listening
+    from dregsy.web.health import Health
+    from dregsy.web.metrics import Metrics
+    from dregsy.web.server import Server
+
+    plan = file.loaded.plan
+    metrics, health = Metrics(app.selected(plan.tasks, only)), Health(plan.timeout)
+    async with Server(address, metrics.registry, health) as server:
+        _tell(listeners, Listening(server.url))
+        return await app.run(file, environ=os.environ, only=only, listeners=[*listeners, metrics, health], grace=grace)
+
+
+def _tell(listeners: "Sequence[Listener]", event: "Event") -> None:
+    for listener in listeners:
+        listener(event)
 
 
 def conclude(reports: "tuple[Report, ...]", code: int, *, as_json: bool, manner: Manner) -> None:

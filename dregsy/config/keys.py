@@ -27,6 +27,7 @@ from dregsy.config.fields import (
 )
 from dregsy.config.source import Scalar, shown
 from dregsy.model.aws import NewRepository
+from dregsy.model.listen import Listen
 from dregsy.model.platform import Platform
 from dregsy.model.ref import is_repository, is_tag
 from dregsy.model.rewrite import Rewrite, Selection
@@ -41,6 +42,7 @@ HUB_API = "registry.hub.docker.com"
 ALL = "all"
 LEAST_INTERVAL = 30
 MOST_INTERVAL = 10**9
+LISTEN_HINT = "write ':8080', or '0.0.0.0:8080' to be reached from other machines"
 
 
 class Section(BaseModel):
@@ -363,11 +365,20 @@ def check_timeout(seconds: float) -> float:
     return seconds
 
 
+def read_listen(value: Any) -> Listen:
+    """An address of this machine."""
+    try:
+        return Listen.parse(read_text(value))
+    except ValueError as error:
+        raise problem("listen", str(error), LISTEN_HINT) from None
+
+
 class Config(Section):
     """The whole file, but for the relays' sections."""
 
     relay: Text = ""
     watch: Bool = False
+    listen: Annotated[Listen, PlainValidator(read_listen)] | None = None
     dockerhost: Text = ""
     api_version: Text = Field("", alias="api-version")
     parallel: Annotated[Int, AfterValidator(at_least(1, 256))] | None = None

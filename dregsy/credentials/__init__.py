@@ -13,9 +13,10 @@ from dregsy.cloud import ecr, gcp
 from dregsy.cloud.ecr import EcrHost
 from dregsy.credentials.dockerconfig import DockerConfig, canonical
 from dregsy.credentials.helper import HELPER_SECONDS, Helpers
-from dregsy.credentials.kept import Kept
+from dregsy.credentials.kept import Fetch, Kept
 from dregsy.errors import CredentialsError
 from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given, Login
+from dregsy.model.report import Listener, LoginFetched
 
 SHARED_SECONDS = 30.0
 """How long a helper's answer serves all who ask for the same host; the tokens of clouds live far longer."""
@@ -30,7 +31,7 @@ class Logins:
     """Finds the login for a registry; one object serves a whole run.
 
     ``environ`` and ``home`` are where docker's config is looked for and what helpers run with. A helper that
-    has not answered after ``time_limit`` seconds is killed with all its children.
+    has not answered after ``time_limit`` seconds is killed with all its children. ``emit`` hears of clouds' logins.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class Logins:
         *,
         time_limit: float = HELPER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        emit: Listener = lambda _: None,
     ) -> None:
         self._environ = environ
         self._home = home
         self._helpers = Helpers(environ, time_limit)
         self._kept = Kept(clock)
+        self._emit = emit
         self._file: tuple[tuple[object, ...], DockerConfig] | None = None
 
     async def login_for(self, endpoint: Endpoint, repository: str) -> Login:
@@ -63,7 +66,7 @@ class Logins:
             if login_found := await self._search(config, endpoint.host, repository):
                 return login_found
         if gcp.is_google(endpoint.host):
-            fetch = partial(gcp.token, endpoint.host, self._environ, self._home)
+            fetch = partial(self._told, endpoint.host, partial(gcp.token, endpoint.host, self._environ, self._home))
             return await self._kept.get(("google",), fetch, pause=CLOUD_PAUSE) or Login()
         return Login()
 
@@ -84,8 +87,15 @@ class Logins:
                 f"{endpoint.host} is no registry of AWS", host=endpoint.host, hint="give 'auth' instead"
             )
         key = ("ecr", host.account, host.region, host.fips, identity)
-        fetch = partial(ecr.token, host, identity)
+        fetch = partial(self._told, endpoint.host, partial(ecr.token, host, identity))
         return await self._kept.get(key, fetch, oldest=refresh, pause=CLOUD_PAUSE) or Login()
+
+    async def _told(self, host: str, fetch: Fetch) -> tuple[Login | None, float] | tuple[Login | None, float, float]:
+        """Fetch a login from a cloud, and tell how long it is good."""
+        found = await fetch()
+        if found[0] is not None:
+            self._emit(LoginFetched(host, time.time() + found[-1]))
+        return found
 
     def _configs(self, host: str) -> Iterator[DockerConfig]:
         if text := self._environ.get(_ENVIRONMENT, "").strip():

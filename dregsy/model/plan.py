@@ -7,6 +7,7 @@ from typing import Any, Self
 from dregsy.model.ages import Ages
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
+from dregsy.model.listen import Listen
 from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
 from dregsy.model.rewrite import Rewrite, Selection
@@ -106,7 +107,8 @@ class Plan:
     """All that was asked for; building it needs no network.
 
     ``parallel`` copies run at once. ``retries`` rounds follow in which failed copies are tried again.
-    ``timeout`` is the longest a single copy may take, in seconds. ``watch`` reloads changed files.
+    ``timeout`` is the longest a single copy may take, in seconds. ``watch`` reloads changed files. ``listen`` is
+    where metrics and health are served.
     """
 
     tasks: tuple[Task, ...]
@@ -116,6 +118,7 @@ class Plan:
     timeout: float = 3600.0
     state: State | None = None
     watch: bool = False
+    listen: Listen | None = None
 
 
 @dataclass(frozen=True, slots=True)

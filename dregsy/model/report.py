@@ -1,7 +1,7 @@
 """What happened: decisions, outcomes, the report of a task's run, and the events on the way."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -93,14 +93,31 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Unlisted:
-    """Images that could not be listed, though another attempt may succeed: those of a rule, or of a repository of it.
+    """Images that could not be found out, though another attempt may succeed: of a rule, or of a repository of it.
 
-    ``outcome`` is what is to be reported unless it does.
+    With ``tags`` only these are meant: their dates could not be read, while others were. ``outcomes`` are what is to
+    be reported unless it does.
     """
 
-    outcome: Outcome
+    outcomes: tuple[Outcome, ...]
     rule: Rule
     repository: str | None = None
+    tags: frozenset[str] = frozenset()
+
+    @classmethod
+    def among(
+        cls, failed: Iterable[Outcome], rule: Rule, repository: str | None = None
+    ) -> "Iterator[Outcome | Unlisted]":
+        """Give what failed for good, and then all that may fare better, as one."""
+        passing: list[Outcome] = []
+        for one in failed:
+            if one.failure is not None and one.failure.retryable:
+                passing.append(one)
+            else:
+                yield one
+        if passing:
+            tags = frozenset(one.copy.source.tag for one in passing if one.copy.source.tag is not None)
+            yield cls(tuple(passing), rule, repository, tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +232,56 @@ class Reloaded:
     """The config was read again. When ``ok`` it counts from now on, and has ``tasks``.
 
     Otherwise the one before goes on counting. ``problems`` are all that was found in the new one.
+    ``timeout`` is the longest that a copy may take from now on, in seconds.
     """
 
     ok: bool
     problems: tuple[Problem, ...] = ()
     tasks: tuple[Task, ...] = ()
+    timeout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Metrics and health are served below ``url``."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """No task is due before ``until`` (seconds since the epoch); sent again now and then while that is so."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A server answered a request of ours, with ``status``, or did not (0).
+
+    ``host`` is as in its URL: that of a registry, or of a server that a registry sends its clients to.
+    ``remaining`` is how many requests it says that it will still take.
+    """
+
+    host: str
+    method: str
+    status: int
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRetried:
+    """A request to a registry is sent again after a passing fault."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFetched:
+    """A cloud gave a login for its registry ``host``, good until ``expires`` (seconds since the epoch)."""
+
+    host: str
+    expires: float
 
 
 Event = (
@@ -233,6 +295,11 @@ Event = (
     | Warned
     | TaskFinished
     | Reloaded
+    | Listening
+    | Waiting
+    | Answered
+    | RequestRetried
+    | LoginFetched
 )
 Listener = Callable[[Event], None]
 

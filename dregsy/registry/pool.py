@@ -6,6 +6,7 @@ from typing import Self
 
 from dregsy.credentials import Logins
 from dregsy.model.endpoint import Endpoint
+from dregsy.model.report import Listener
 from dregsy.registry.client import Registry
 from dregsy.registry.retry import Backoff
 from dregsy.registry.transport import Transport
@@ -13,7 +14,7 @@ from dregsy.registry.wire import Timeouts
 
 
 class Registries:
-    """Hands out registry clients; closes them all when left."""
+    """Hands out registry clients; closes them all when left. ``emit`` hears of each request."""
 
     def __init__(
         self,
@@ -22,11 +23,13 @@ class Registries:
         *,
         timeouts: Timeouts | None = None,
         backoff: Backoff | None = None,
+        emit: Listener = lambda _: None,
     ) -> None:
         self._logins = logins
         self._environ = environ
         self._timeouts = timeouts
         self._backoff = backoff
+        self._emit = emit
         self._known: dict[Endpoint, Registry] = {}
 
     async def __aenter__(self) -> Self:
@@ -43,6 +46,13 @@ class Registries:
         """Return the client of a registry; endpoints that differ in nothing but their prefix share one."""
         endpoint = endpoint.whole
         if endpoint not in self._known:
-            transport = Transport(endpoint, self._logins, self._environ, timeouts=self._timeouts, backoff=self._backoff)
+            transport = Transport(
+                endpoint,
+                self._logins,
+                self._environ,
+                timeouts=self._timeouts,
+                backoff=self._backoff,
+                emit=self._emit,
+            )
             self._known[endpoint] = Registry(transport)
         return self._known[endpoint]

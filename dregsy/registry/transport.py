@@ -16,13 +16,15 @@ from urllib.parse import urljoin, urlsplit
 from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, RateLimited, RegistryError, Unauthorized, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
+from dregsy.model.report import Listener, RequestRetried
 from dregsy.registry.addresses import is_loopback, is_safe, origin
 from dregsy.registry.answers import failure, is_expired
 from dregsy.registry.authorizer import Authorizer
 from dregsy.registry.challenge import Challenge
 from dregsy.registry.limits import Lane, Limits
+from dregsy.registry.observed import ObservedWire
 from dregsy.registry.retry import Backoff
-from dregsy.registry.wire import JSON_LIMIT, Body, NoTLS, Refused, Response, Timeouts, Wire, show
+from dregsy.registry.wire import JSON_LIMIT, Body, NoTLS, Refused, Response, Timeouts, show
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
@@ -70,11 +72,13 @@ class Transport:
         *,
         timeouts: Timeouts | None = None,
         backoff: Backoff | None = None,
+        emit: Listener = lambda _: None,
     ) -> None:
         self.endpoint = endpoint
         self._limits = Limits()
         self._timeouts = timeouts or Timeouts()
-        self._wire = Wire(endpoint, environ, self._timeouts)
+        self._emit = emit
+        self._wire = ObservedWire(endpoint, environ, self._timeouts, emit)
         self._authorizer = Authorizer(endpoint, logins, self._wire)
         self._backoff = backoff or Backoff()
         self._root = ""
@@ -155,7 +159,12 @@ class Transport:
             else:
                 gate.went_well()
                 return answer
-            await asyncio.sleep(wait)
+            await self._pause(wait)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before a request is sent again."""
+        self._emit(RequestRetried(self.endpoint.api_host))
+        await asyncio.sleep(seconds)
 
     async def _accepted(self, request: Request, url: str) -> Response:
         """One attempt, ending in an accepted answer or an error."""
@@ -314,7 +323,7 @@ class Transport:
                 wait = self._backoff.wait(attempt) if error.retryable else None
                 if wait is None:
                     raise
-                await asyncio.sleep(wait)
+                await self._pause(wait)
                 continue
             self._authorizer.learn(response)
             await response.release()

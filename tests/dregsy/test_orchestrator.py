@@ -2,11 +2,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dregsy.embedded import images
 from dregsy.embedded.server import EmbeddedRegistry
+from dregsy.model.ages import Ages
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Once, Task
@@ -356,6 +358,38 @@ async def test_listings_are_tried_again(
     assert [Status.COPIED, Status.FAILED if failures == 6 else Status.COPIED] == ended
     assert [one.status for one in report.outcomes] == ended
     assert [None] * min(failures // 2, 2) == [one.target for one in again]
+
+
+@pytest.mark.parametrize("filters", [{"ages": Ages(older_than=86400.0)}, {"tags": ("keep: newest 2",)}])
+@pytest.mark.parametrize("failures", [2, 4, 6])
+async def test_dates_are_tried_again(
+    shop: Workshop, embedded_pair: Pair, filters: dict[str, Any], failures: int
+) -> None:
+    """Tags whose dates could not be read are looked at again after all else, alone; the others are copied at once."""
+    a, b = embedded_pair
+    for number in (1, 2):
+        await images.seed(a, "app", images.image(f"{number}", created=f"2024-01-0{number}T00:00:00Z"), f"v{number}")
+    fault = Fault(path="/manifests/v1", method="HEAD", status=503, times=failures)
+    with RecordingProxy(a.host, fault) as proxy:
+        report = await shop.run(task(proxy.host, (b.host,), rule("app", **filters)), retries=2)
+
+    ended = [(one.outcome.copy.source.tag, one.outcome.status) for one in shop.events if isinstance(one, CopyFinished)]
+    again = [one.outcome.copy.source.tag for one in shop.events if isinstance(one, CopyRetried)]
+    assert ended == [("v2", Status.COPIED), ("v1", Status.FAILED if failures == 6 else Status.COPIED)]
+    assert [one.copy.source.tag for one in report.outcomes] == ["v2", "v1"]
+    assert again == ["v1"] * min(failures // 2, 2)
+    assert report.warnings == ()
+
+
+async def test_a_date_that_nobody_can_read_is_final(shop: Workshop, embedded_pair: Pair) -> None:
+    """What another attempt cannot mend gets none."""
+    a, b = embedded_pair
+    await seeded(a, "v1")
+    with RecordingProxy(a.host, Fault(path="/manifests/v1", method="HEAD", status=403, times=-1)) as proxy:
+        report = await shop.run(task(proxy.host, (b.host,), rule("app", ages=Ages(older_than=1.0))), retries=2)
+
+    assert [one.status for one in report.outcomes] == [Status.FAILED]
+    assert proxy.count("HEAD", "/manifests/v1") == 1
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -8,7 +8,7 @@ import pytest
 
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Cron, Every, Once, Schedule, Task
-from dregsy.model.report import Report
+from dregsy.model.report import Event, Report, Waiting
 from dregsy.scheduler import RECHECK, LocalTime, WallClock, following, serve
 
 NOON = datetime(2024, 3, 1, 12, 0, tzinfo=UTC).timestamp()
@@ -167,6 +167,17 @@ async def test_stop_interrupts_the_wait() -> None:
 
     assert runs.seen == [("p", 0)]
     assert clock.waits == [RECHECK]
+
+
+async def test_who_waits_says_so() -> None:
+    """Before each look at the clock it is told until when nothing is due; a stuck scheduler is known by its silence."""
+    runs = Runs(FakeClock(), limit=2)
+    told: list[Event] = []
+
+    await serve([task("p", Every(150))], runs, clock=runs.clock, stop=runs.stop, emit=told.append)
+
+    assert runs.clock.waits == [RECHECK, RECHECK, 30]
+    assert told == [Waiting(NOON + 150)] * 3
 
 
 async def test_cron_waits_for_its_time() -> None:

@@ -216,3 +216,47 @@ def test_show_of_a_file_that_names_its_relay(dregsy: Dregsy) -> None:
         done = dregsy.run("show", "-config", dregsy.config(config))
 
         assert (done.code, done.err, f"relay: {relay}" in done.out) == (0, "", True)
+
+
+def test_one_off_tasks_run_once(
+    dregsy: Dregsy, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """A file with one-off tasks alone: each runs one time, in the order of the file, and the command ends with 0."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    both = [
+        mirror(registry_a.host, registry_b.host, {"from": repo, "to": f"{name}/{repo}"}, name=name)["tasks"][0]
+        for name in ("second", "first")
+    ]
+
+    done = dregsy.run("-config", dregsy.config({"tasks": both}))
+
+    begun = [line.split("task ")[1].split()[0] for line in done.out.splitlines() if " started: " in line]
+    assert (done.code, done.err, begun) == (0, "", ["'second'", "'first'"])
+    assert done.out.count(" finished: 1 copied") == 2
+
+
+@pytest.mark.parametrize("relay", ["native", "skopeo"])
+def test_platforms_to_two_targets(
+    dregsy: Dregsy, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str, skopeo: Skopeo, relay: str
+) -> None:
+    """One image of an index goes to one place, another to another, and with ``all`` the index to a third, untouched."""
+    from dregsy.model.platform import Platform
+
+    arm = images.image(f"{repo} arm", platform=Platform("linux", "arm64", "v8"))
+    amd = images.image(f"{repo} amd", platform=Platform("linux", "amd64"))
+    index = images.index(arm, amd)
+    push(registry_a.host, repo, index, "v1")
+    wanted = {
+        "linux/arm64/v8": [arm.digest],
+        "linux/amd64": [amd.digest],
+        "all": [index.digest, arm.digest, amd.digest],
+    }
+    places = {platform: f"{repo}/{number}" for number, platform in enumerate(wanted)}
+    mappings = [{"from": repo, "to": place, "platform": platform} for platform, place in places.items()]
+
+    done = dregsy.run("-config", dregsy.config({"relay": relay, **mirror(registry_a.host, registry_b.host, *mappings)}))
+
+    assert (done.code, done.err) == (0, "")
+    for platform, digests in wanted.items():
+        found = skopeo.digests(f"{registry_b.host}/{places[platform]}:v1")
+        assert sorted(map(str, digests)) == sorted(found), platform

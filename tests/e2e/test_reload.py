@@ -1,66 +1,17 @@
 """A running command takes up another config: on SIGHUP, and by itself where the file says ``watch``."""
 
 import signal
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
-import pytest
-
 from dregsy.embedded import images
-from tests.testbed.command import Dregsy, mirror
+from tests.testbed.asking import scrape
+from tests.testbed.command import mirror
+from tests.testbed.daemon import PATIENCE, Daemon
 from tests.testbed.faults import Fault, Gate
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
 from tests.testbed.skopeo import Skopeo
-
-PATIENCE = 60.0
-
-
-class Daemon:
-    """A command that goes on until it is stopped."""
-
-    def __init__(self, folder: Path) -> None:
-        self.dregsy = Dregsy(folder)
-        self.process: Popen[str] | None = None
-
-    def start(self, *arguments: str) -> None:
-        """Start it."""
-        self.process = self.dregsy.start(*arguments)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def stop(self) -> int:
-        """Ask it to end; return its exit code."""
-        assert self.process is not None
-        self.signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
-
-    def said(self, text: str, times: int = 1) -> str:
-        """Wait until it has said something so many times; return all that it said."""
-        until = time.monotonic() + PATIENCE
-        while (out := (self.dregsy.folder / "out").read_text()).count(text) < times:
-            assert self.process is not None
-            assert self.process.poll() is None, f"{out}{(self.dregsy.folder / 'err').read_text()}"
-            assert time.monotonic() < until, f"{text!r} did not come {times} times: {out}"
-            time.sleep(0.02)
-        return out
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """Return a command that is ended with the test."""
-    daemon = Daemon(tmp_path / "user")
-    yield daemon
-    if daemon.process is not None and daemon.process.poll() is None:
-        daemon.process.kill()
-        daemon.process.wait()
 
 
 def tasks(*configs: dict[str, Any], **top: Any) -> dict[str, Any]:
@@ -171,4 +122,31 @@ def test_a_swapped_config_map_is_noticed(
     (home / "..tmp").rename(home / "..data")
 
     daemon.said("task 'task-2' finished")
+    assert daemon.stop() == 0
+
+
+def test_a_watched_file_that_is_wrong_and_then_mended(
+    daemon: Daemon, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """Without a signal: rewritten with a mistake it is refused and the old one goes on; what replaces it counts."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    config = mirror(registry_a.host, registry_b.host, {"from": repo}, name="old", interval=3600)
+    name = daemon.dregsy.config({"watch": True, "listen": ":0", **config})
+    daemon.start("-config", name)
+    said = daemon.said("task 'old' finished")
+    url = next(word for word in said.split() if word.startswith("http://127"))
+
+    daemon.dregsy.write("watch: true\ntasks:\n- name: old\n  interval: soon\n")
+    said = daemon.said("NOT used")
+    refused = scrape(url)
+    assert daemon.process is not None
+    assert daemon.process.poll() is None
+    config = mirror(registry_a.host, registry_b.host, {"from": repo}, name="new", interval=3600)
+    daemon.dregsy.config({"watch": True, "listen": ":0", **config}, "edited")
+    (daemon.dregsy.folder / "edited").rename(daemon.dregsy.folder / name)
+    daemon.said("task 'new' finished")
+
+    assert f"{name}:4: " in said
+    assert refused["dregsy_config_last_reload_successful"] == 0
+    assert scrape(url)["dregsy_config_last_reload_successful"] == 1
     assert daemon.stop() == 0

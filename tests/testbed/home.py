@@ -11,6 +11,7 @@ import pytest
 from dregsy.credentials import Logins
 from dregsy.errors import CredentialsError
 from dregsy.model.endpoint import Endpoint, Login, Secret
+from dregsy.model.report import Event
 
 HOST = "registry.example.com"
 NOBODY = Login()
@@ -38,6 +39,7 @@ class Home:
         self.calls = folder / "calls"
         self.environ = {"PATH": f"{self.bin}:{os.defpath}", "HOME": str(folder)}
         self.now = 0.0
+        self.events: list[Event] = []
 
     @property
     def config(self) -> Path:
@@ -71,7 +73,9 @@ class Home:
 
     def logins(self, environ: Mapping[str, str] | None = None, time_limit: float = 20) -> Logins:
         """Make the object under test; its clock stands at ``now``."""
-        return Logins(self.environ | dict(environ or {}), self.folder, time_limit=time_limit, clock=lambda: self.now)
+        environ = self.environ | dict(environ or {})
+        hear = self.events.append
+        return Logins(environ, self.folder, time_limit=time_limit, clock=lambda: self.now, emit=hear)
 
     async def find(self, host: str = HOST, repository: str = "team/app") -> Login:
         """Ask once, with a fresh object."""

@@ -17,6 +17,7 @@ from dregsy.model.report import (
     CopyStarted,
     Event,
     Failure,
+    Listening,
     Outcome,
     Reloaded,
     Report,
@@ -152,6 +153,7 @@ def test_end_of_a_task_and_warnings() -> None:
         TaskStarted(TASK),
         Warned("nightly", "odd"),
         Warned("", "stopping"),
+        Listening("http://127.0.0.1:8080/"),
         TaskFinished(Report(TASK, 0.0, 1.0, (outcome(ONE, Status.COPIED),))),
         TaskFinished(Report(TASK, 0.0, 1.0, (outcome(ONE, Status.FAILED),))),
     )
@@ -159,6 +161,7 @@ def test_end_of_a_task_and_warnings() -> None:
     assert said.splitlines() == [
         "warning: task 'nightly': odd",
         "warning: stopping",
+        "listening: metrics and health are at http://127.0.0.1:8080/",
         "done: task 'nightly': 1 copied, 0 up to date; 0 B in 1.0 s",
         "failed: task 'nightly': 0 copied, 0 up to date, 1 failed; 0 B in 1.0 s",
     ]

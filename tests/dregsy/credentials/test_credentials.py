@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dregsy.credentials import CLOUD_PAUSE, SHARED_SECONDS
 from dregsy.errors import CredentialsError, RegistryError, Unauthorized
 from dregsy.model.aws import Aws, AwsIdentity
 from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given, Login, Secret
+from dregsy.model.report import LoginFetched
 from tests.testbed.aws import AwsApi, Moto
 from tests.testbed.google import Google
 from tests.testbed.home import ALICE, HOST, NOBODY, Home, entry
@@ -75,6 +77,19 @@ async def test_tokens_of_aws_are_renewed(home: Home, aws: AwsApi) -> None:
         issued.append(await logins.login_for(first, "a"))
 
     assert [issued.index(one) for one in issued] == [0, 0, 2, 2, 4, 4, 6]
+
+
+async def test_how_long_a_token_is_good_is_told(home: Home, aws: AwsApi) -> None:
+    """Once for each that is fetched, with the registry it was fetched for and the time of its end; never itself."""
+    aws.ttl = 3600
+    before = time.time()
+    token = await home.logins().login_for(registry(), "a")
+    told = [event for event in home.events if isinstance(event, LoginFetched)]
+
+    assert [registry().host] == [event.host for event in told]
+    assert before + 3599 <= told[0].expires <= time.time() + 3601  # AWS tells whole seconds
+    assert token.password is not None
+    assert token.password.reveal() not in repr(home.events)
 
 
 async def test_a_token_serves_on_while_aws_is_out_of_order(

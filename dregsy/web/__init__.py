@@ -1,0 +1,1 @@
+"""What a running dregsy tells over HTTP: metrics, and whether it is well."""
