@@ -74,7 +74,7 @@ class Transport:
         self._timeouts = timeouts or Timeouts()
         self._wire = Wire(endpoint, environ, self._timeouts)
         self._authorizer = Authorizer(endpoint, logins, self._wire)
-        self._backoff = backoff or Backoff()
+        self.backoff = backoff or Backoff()
         self._root = ""
         self._finding_root = asyncio.Lock()
         self._failed: tuple[float, DregsyError] | None = None
@@ -145,7 +145,7 @@ class Transport:
                     gate.slow_down(generation)
                 asked = error.retry_after if isinstance(error, RateLimited) else None
                 once = isinstance(request.body, Body) or not error.retryable
-                wait = None if once else self._backoff.wait(attempt, asked)
+                wait = None if once else self.backoff.wait(attempt, asked)
                 if wait is None:
                     raise
                 _LOG.debug("%s; trying again in %.1f s", error.message, wait)
@@ -308,7 +308,7 @@ class Transport:
                     hint="check that the registry is well, and what is between here and there",
                 ) from None
             except Unreachable as error:
-                wait = self._backoff.wait(attempt) if error.retryable else None
+                wait = self.backoff.wait(attempt) if error.retryable else None
                 if wait is None:
                     raise
                 await asyncio.sleep(wait)

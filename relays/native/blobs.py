@@ -1,16 +1,17 @@
 """Brings blobs to targets: skips what is there, mounts what is near, and sends each blob once per registry."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing
 from enum import StrEnum
 from weakref import WeakValueDictionary
 
 from dregsy.errors import DigestMismatch, RegistryError
 from dregsy.journal import Journal
 from dregsy.model.manifest import Descriptor
-from dregsy.registry.client import BlobStream, Registry
-from dregsy.registry.wire import Body
+from dregsy.registry.client import Registry
+from dregsy.registry.downloads import BlobStream
+from dregsy.registry.uploads import upload
 from relays.native.source import Source
 
 
@@ -125,10 +126,13 @@ class _Delivery:
 
     async def _send(self, location: str, opened: AbstractAsyncContextManager[BlobStream]) -> None:
         async with self._target.uploading(), opened as stream:
-            body = Body(stream.size, lambda: self._counted(stream.chunks))
-            await self._target.finish_upload(self._repository, location, self._blob.digest, body)
+            counted = BlobStream(
+                stream.size, self._counted(stream.chunks), lambda offset: self._counted(stream.again(offset))
+            )
+            await upload(self._target, self._repository, self._blob.digest, counted, location)
 
-    async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            yield chunk
-            self._on_write(len(chunk))
+    async def _counted(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+                self._on_write(len(chunk))
