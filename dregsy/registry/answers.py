@@ -34,8 +34,7 @@ async def failure(response: Response, *, elsewhere: bool = False) -> RegistryErr
         retryable=refused or response.status in RETRYABLE_STATUS,
         hint=hint,
     )
-    if isinstance(error, RateLimited):
-        error.retry_after = retry_after(response.headers, time.time())
+    error.retry_after = retry_after(response.headers, time.time())
     return error
 
 

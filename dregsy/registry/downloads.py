@@ -6,19 +6,21 @@ comes about once, and the whole is checked as if it had come in one piece.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from dregsy.errors import Unreachable
 from dregsy.model.digest import Verifier
 from dregsy.model.manifest import UNKNOWN_SIZE, Descriptor
 from dregsy.registry.retry import Budget
 from dregsy.registry.transport import Request, Transport
-from dregsy.registry.wire import Response
+from dregsy.registry.wire import Response, show
 
 _MARK_EVERY = 4 * 2**20
 """Bytes between two states of the hash that are kept."""
@@ -123,9 +125,27 @@ class Download:
 
     async def _rest(self) -> AsyncGenerator[bytes, None]:
         assert self._answer is not None
-        async with aclosing(_without(self._answer.chunks(), self._skip)) as chunks:
+        async with aclosing(_without(self._paced(self._answer), self._skip)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    async def _paced(self, answer: Response) -> AsyncGenerator[bytes, None]:
+        """Give the body of an answer; Unreachable when it comes in so slowly that it holds a place for nothing.
+
+        Only the time counts that is spent waiting for the source: a slow target is another matter.
+        """
+        limits, waited, came = self._transport.timeouts, 0.0, 0
+        async with aclosing(answer.chunks()) as chunks:
+            asked = time.monotonic()
+            async for chunk in chunks:
+                waited, came = waited + time.monotonic() - asked, came + len(chunk)
+                if came >= limits.trickle:
+                    waited, came = 0.0, 0
+                elif waited > limits.read:
+                    place = f"{urlsplit(answer.url).netloc} sends no more than {came} bytes in {limits.read:g} seconds"
+                    raise Unreachable(place, method=answer.method, url=show(answer.url), retryable=True)
+                yield chunk
+                asked = time.monotonic()
 
     async def _open(self) -> None:
         """Ask for what is missing; for all of it, and skip what is known, where the registry gives no ranges."""

@@ -7,6 +7,7 @@ from typing import Self
 
 from dregsy.credentials import Logins
 from dregsy.model.endpoint import Endpoint
+from dregsy.registry.breaker import Breaker
 from dregsy.registry.client import Registry
 from dregsy.registry.retry import Backoff
 from dregsy.registry.transport import Transport
@@ -28,6 +29,7 @@ class Registries:
         self._environ = environ
         self._timeouts = timeouts
         self._backoff = backoff
+        self._breakers: dict[str, Breaker] = {}
         self._known: dict[Endpoint, Registry] = {}
 
     async def __aenter__(self) -> Self:
@@ -44,6 +46,10 @@ class Registries:
         """Return the client of a registry; endpoints that differ in nothing but their prefix share one."""
         endpoint = replace(endpoint, prefix="")
         if endpoint not in self._known:
-            transport = Transport(endpoint, self._logins, self._environ, timeouts=self._timeouts, backoff=self._backoff)
+            host, timeouts = endpoint.api_host, self._timeouts or Timeouts()
+            breaker = self._breakers.setdefault(host, Breaker(timeouts.down))
+            transport = Transport(
+                endpoint, self._logins, self._environ, timeouts=timeouts, backoff=self._backoff, breaker=breaker
+            )
             self._known[endpoint] = Registry(transport)
         return self._known[endpoint]

@@ -51,6 +51,30 @@ class Budget:
         return self._backoff.wait(self._attempt, asked)
 
 
+class Chances:
+    """How many requests to one host may be sent again: each takes one chance, each that goes well earns a part of one.
+
+    Passing faults are hardly ever as many; a host that mostly fails is not asked four times as much as one that works.
+    """
+
+    MOST = 100.0
+    EARNED = 0.2
+
+    def __init__(self) -> None:
+        self._left = self.MOST
+
+    def take(self) -> bool:
+        """Take a chance, where one is left."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def earn(self) -> None:
+        """Take note of a request that went well."""
+        self._left = min(self.MOST, self._left + self.EARNED)
+
+
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Read Retry-After, as seconds or as a date, or Docker Hub's X-Retry-After, a Unix time; None without."""
     text = headers.get("Retry-After", "").strip()

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from dregsy.errors import DregsyError, NotFound, RateLimited, RegistryError
+from dregsy.errors import DregsyError, NotFound, RegistryError
 from dregsy.model.digest import Digest
 from dregsy.registry.client import Registry
 from dregsy.registry.downloads import BlobStream
@@ -48,8 +48,7 @@ class _Upload:
             try:
                 await self._send(location, offset, self._watched(chunks))
             except RegistryError as error:
-                asked = error.retry_after if isinstance(error, RateLimited) else None
-                wait = self._budget.wait(gained, asked) if self._is_passing(error) else None
+                wait = self._budget.wait(gained, error.retry_after) if self._is_passing(error) else None
                 if wait is None:
                     raise
                 _LOG.info("%s; going on with the upload in %.1f s", error.message, wait)

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 from aiohttp import web
@@ -40,12 +40,20 @@ async def forward(
         async for chunk in answer.content.iter_chunked(CHUNK):
             piece = fault.alter(chunk, seen.bytes_down)
             seen.bytes_down += len(piece)
-            await response.write(piece)
+            for part in _drops(piece) if fault.drips else (piece,):
+                await response.write(part)
+                await asyncio.sleep(0.01 if fault.drips else 0)
+            if fault.gate is not None and 0 <= fault.stop_at <= seen.bytes_down:
+                await fault.gate.hold()
             if len(piece) < len(chunk):
                 await _hang_up(request, fault)
                 raise Severed
         await response.write_eof()
     return response
+
+
+def _drops(piece: bytes) -> Iterator[bytes]:
+    return (piece[place : place + 1] for place in range(len(piece)))
 
 
 async def _upload(request: web.Request, fault: Fault, seen: Seen) -> AsyncIterator[bytes]:

@@ -9,8 +9,9 @@ from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Anonymous, Endpoint
 from dregsy.model.manifest import UNKNOWN_SIZE, Descriptor
 from dregsy.registry.pool import Registries
-from dregsy.registry.wire import Body
-from tests.testbed.faults import Fault
+from dregsy.registry.wire import Body, Timeouts
+from tests.testbed.clients import registries
+from tests.testbed.faults import Fault, Gate
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.servers import DockerRegistry
 
@@ -67,6 +68,35 @@ async def test_a_link_that_stands_still(host: str, repo: str, clients: Registrie
             await read(clients, proxy.host, repo)
 
         assert proxy.count("GET", "/blobs/") == 4
+
+
+async def test_a_source_that_drips(host: str, repo: str) -> None:
+    """A source that sends a byte now and then is cut off; the next connection may be a better one."""
+    with RecordingProxy(host, Fault(path="/blobs/", drips=True)) as proxy:
+        async with registries(timeouts=Timeouts(read=0.05, trickle=MIB)) as clients:
+            assert await read(clients, proxy.host, repo) == CONTENT
+
+        assert [one.status for one in proxy.seen if "/blobs/" in one.path] == [200, 206]
+
+
+async def test_a_source_that_always_drips(host: str, repo: str) -> None:
+    """A source that never sends more than drops is given up, and its place is free for others."""
+    with RecordingProxy(host, Fault(path="/blobs/", drips=True, times=-1)) as proxy:
+        async with registries(timeouts=Timeouts(read=0.05)) as clients:
+            with pytest.raises(Unreachable, match="sends no more than"):
+                await read(clients, proxy.host, repo)
+
+
+async def test_a_source_that_falls_silent(host: str, repo: str) -> None:
+    """A source that stops in the middle is left after the time limit, and the rest read by another connection."""
+    gate = Gate()
+    with RecordingProxy(host) as proxy:
+        proxy.faults = [Fault(path="/blobs/", stop_at=5 * MIB, gate=gate)]
+        async with registries(timeouts=Timeouts(read=0.2)) as clients:
+            assert await read(clients, proxy.host, repo) == CONTENT
+        gate.open()
+
+        assert [one.status for one in proxy.seen if "/blobs/" in one.path] == [200, 206]
 
 
 def no_ranges() -> Fault:
