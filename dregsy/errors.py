@@ -99,7 +99,8 @@ class RegistryError(DregsyError):
 
     ``url`` carries neither query nor user info. ``status`` is 0 where there was no answer.
     ``codes`` are the registry's own, such as MANIFEST_UNKNOWN. ``retryable`` tells whether the
-    same request may well succeed a little later, ``retry_after`` in how many seconds, where the registry said so.
+    same request may well succeed a little later, ``retry_after`` in how many seconds, where the registry said so;
+    inf where that is hours away.
     """
 
     kind = "registry"

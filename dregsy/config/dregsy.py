@@ -13,7 +13,7 @@ from dregsy.config.source import Items, Scalar, Table, shown
 from dregsy.errors import ConfigError
 from dregsy.model.ages import Ages
 from dregsy.model.aws import Aws, AwsIdentity, NewRepository
-from dregsy.model.endpoint import Ambient, Credentials, EcrToken, Endpoint
+from dregsy.model.endpoint import Ambient, Credentials, EcrToken, Endpoint, RateLimit
 from dregsy.model.plan import Cron, Every, Listing, Once, Plan, RelayChoice, Rule, Schedule, State, Task
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter
@@ -162,6 +162,7 @@ class _Builder:
         )
 
     def _endpoint(self, location: keys.Location) -> Endpoint:
+        limit = location.rate_limit
         return Endpoint(
             host=location.address.host,
             prefix=location.address.prefix,
@@ -169,6 +170,7 @@ class _Builder:
             verify=not location.skip_tls_verify,
             certs=self._relay.certs,
             aws=_aws(location),
+            rate_limit=RateLimit(limit.least, limit.retry) if limit else RateLimit(),
         )
 
     def _listing(self, lister: keys.Lister | None) -> Listing:

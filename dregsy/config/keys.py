@@ -40,6 +40,7 @@ LISTER_KINDS = ("catalog", "dockerhub", "index")
 HUB_API = "registry.hub.docker.com"
 ALL = "all"
 LEAST_INTERVAL = 30
+LEAST_RETRY = 30.0
 MOST_INTERVAL = 10**9
 
 
@@ -109,6 +110,20 @@ def check_repository(repository: Repository, info: ValidationInfo) -> Repository
     return repository
 
 
+def check_retry(seconds: float) -> float:
+    """Looks that are too frequent are what registries take for abuse."""
+    if seconds < LEAST_RETRY:
+        raise problem("retry", f"needs to be {LEAST_RETRY:g}s or more")
+    return seconds
+
+
+class RateLimit(Section):
+    """How many pulls are to stay."""
+
+    least: Annotated[Int, AfterValidator(at_least(1))] = Field(alias="min")
+    retry: Annotated[Duration, AfterValidator(check_retry)] = 900.0
+
+
 class Location(Section):
     """A registry, seen from a task."""
 
@@ -120,6 +135,7 @@ class Location(Section):
     repository: Annotated[Repository, AfterValidator(check_repository)] | None = None
     skip_tls_verify: Bool = Field(default=False, alias="skip-tls-verify")
     lister: Lister | None = None
+    rate_limit: RateLimit | None = Field(None, alias="rate-limit")
 
 
 def read_from(value: Any) -> Selection:

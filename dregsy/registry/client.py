@@ -8,6 +8,7 @@ from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import MANIFEST_TYPES, SIZE_LIMIT, Descriptor, Manifest
 from dregsy.model.ref import is_tag
+from dregsy.registry.allowance import Allowance
 from dregsy.registry.challenge import pull, push
 from dregsy.registry.downloads import BlobStream, Download, length, number
 from dregsy.registry.limits import Lane
@@ -32,6 +33,11 @@ class Registry:
     def endpoint(self) -> Endpoint:
         """The registry that this talks to."""
         return self._transport.endpoint
+
+    @property
+    def allowance(self) -> Allowance | None:
+        """How many pulls are left for its login, as it last told; None where it does not count."""
+        return self._transport.allowance
 
     @property
     def backoff(self) -> Backoff:

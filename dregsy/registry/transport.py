@@ -17,6 +17,7 @@ from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, RegistryError, Unauthorized, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry.addresses import is_loopback, is_safe, origin
+from dregsy.registry.allowance import Allowance, allowance
 from dregsy.registry.answers import failure, is_expired
 from dregsy.registry.authorizer import Authorizer
 from dregsy.registry.breaker import Breaker
@@ -80,6 +81,8 @@ class Transport:
         self._breaker = breaker or Breaker(self.timeouts.down)
         self._root = ""
         self._finding_root = asyncio.Lock()
+        self.allowance: Allowance | None = None
+        """How many pulls are left, as the registry last told."""
         self._failed: tuple[float, DregsyError] | None = None
 
     async def close(self) -> None:
@@ -233,6 +236,7 @@ class Transport:
         response = await self._wire.exchange(method, url, headers, body)
         if self._is_own(url):
             self._breaker.answered()
+            self.allowance = allowance(response.headers) or self.allowance
         if _LOG.isEnabledFor(logging.DEBUG):
             _LOG.debug("%s %s: %d in %.0f ms", method, show(url), response.status, 1000 * (time.monotonic() - started))
         return response
