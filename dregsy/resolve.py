@@ -27,6 +27,7 @@ from dregsy.registry.imageid import image_id
 from dregsy.registry.inventory import Inventories
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
+from dregsy.registry.pulls import Pulls
 from dregsy.selection import Selected, Selector
 from dregsy.targets import Targets
 
@@ -50,6 +51,7 @@ class Resolver:
         repacked: Platform | None = None,
     ) -> None:
         self._registries = registries
+        self.pulls = Pulls(registries)
         self._listings = listings
         self._inventories = inventories or Inventories(registries)
         self._journal = journal or Journal()

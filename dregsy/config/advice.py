@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from dregsy.config import keys, relays
+from dregsy.config import keys, locations, relays
 from dregsy.config.anchors import upstream_reading
 from dregsy.config.problems import Findings, Loc
 from dregsy.model.endpoint import Given
@@ -25,7 +25,7 @@ def give(config: keys.Config, relay: str, findings: Findings) -> None:
         if not task.mappings:
             findings.warning((*loc, "mappings"), "has no mappings, so this task does nothing", "add some")
         for key, place in _places(task):
-            for inner, message, hint in _place(place, relay):
+            for inner, message, hint in _place(place, relay, is_source=key == ("source",)):
                 findings.warning((*loc, *key, inner), message, hint)
         if task.source is not None and task.source.repository is not None:
             findings.warning((*loc, "source", "repository"), "is not used: nothing is written to a source", "remove it")
@@ -72,7 +72,7 @@ def _expressions(task: keys.Task) -> Iterator[tuple[Loc, str]]:
                 yield ("mappings", number, "tags", position), expression.strip()
 
 
-def _places(task: keys.Task) -> Iterator[tuple[Loc, keys.Location]]:
+def _places(task: keys.Task) -> Iterator[tuple[Loc, locations.Location]]:
     if task.source is not None:
         yield ("source",), task.source
     if task.target is not None:
@@ -81,11 +81,13 @@ def _places(task: keys.Task) -> Iterator[tuple[Loc, keys.Location]]:
         yield ("targets", position), target
 
 
-def _place(place: keys.Location, relay: str) -> Iterator[tuple[str, str, str]]:
+def _place(place: locations.Location, relay: str, *, is_source: bool) -> Iterator[tuple[str, str, str]]:
     if place.auth_refresh is not None and place.auth_refresh < LEAST_REFRESH:
         yield "auth-refresh", "is raised to 1h, the least there is", "write 1h or more; tokens last 12h"
     if place.auth_refresh is not None and place.auth is not None:
         yield "auth", "is not used: 'auth-refresh' asks for logins from AWS", "remove one of them"
+    if place.rate_limit is not None and not is_source:
+        yield "rate-limit", "is not used: what is written is no pull", "write it at the source"
     if place.skip_tls_verify and relay == relays.DOCKER:
         hint = "tell the daemon, with 'insecure-registries'"
         yield "skip-tls-verify", "does not reach the docker daemon, which pulls and pushes", hint

@@ -48,6 +48,12 @@ class Verifier:
         self.seen = 0
         self._hash = hashlib.new(digest.algorithm)
 
+    def copy(self) -> "Verifier":
+        """Return one that has seen the same bytes, and goes on by itself."""
+        other = Verifier(self.digest, self.size)
+        other.seen, other._hash = self.seen, self._hash.copy()
+        return other
+
     def update(self, chunk: bytes) -> None:
         """Take the next bytes; DigestMismatch as soon as there are more than promised."""
         self.seen += len(chunk)

@@ -80,12 +80,20 @@ Credentials = Anonymous | Ambient | Given | EcrToken
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At least ``least`` pulls are to stay, 0 for no limit; with fewer, look again every ``retry`` seconds."""
+
+    least: int = 0
+    retry: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A registry: ``host`` as the user wrote it (with port), the login, and what to trust.
 
     ``prefix`` is the path below which all its repositories live, without slashes at its ends.
     ``certs`` are certs.d folders, the first that has one for the host counts. ``verify`` off accepts
-    any certificate, and plain http. ``aws`` counts at AWS's registries only.
+    any certificate, and plain http. ``aws`` counts at AWS's registries only, ``rate_limit`` at sources.
     """
 
     host: str
@@ -94,6 +102,7 @@ class Endpoint:
     verify: bool = True
     certs: tuple[Path, ...] = ()
     aws: Aws = field(default=Aws())
+    rate_limit: RateLimit = RateLimit()
 
     @property
     def whole(self) -> Self:

@@ -44,6 +44,8 @@ class Timeouts:
     """For a connection: name, address, proxy and TLS."""
     read: float = 60.0
     """For the next bytes of an answer."""
+    trickle: int = 2**16
+    """The bytes of a blob that have to come while ``read`` seconds are spent waiting for them."""
     stall: float = 60.0
     """For room to send more."""
     commit: float = 300.0

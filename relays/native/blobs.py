@@ -1,8 +1,8 @@
 """Brings blobs to targets: skips what is there, mounts what is near, and sends each blob once per registry."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 from weakref import WeakValueDictionary
@@ -10,8 +10,9 @@ from weakref import WeakValueDictionary
 from dregsy.errors import DigestMismatch, RegistryError
 from dregsy.journal import Journal
 from dregsy.model.manifest import Descriptor
-from dregsy.registry.client import BlobStream, Registry
-from dregsy.registry.wire import Body
+from dregsy.registry.client import Registry
+from dregsy.registry.downloads import BlobStream
+from dregsy.registry.uploads import upload
 from relays.native.openings import Openings
 from relays.native.source import Source
 
@@ -131,10 +132,13 @@ class _Delivery:
 
     async def _send(self, location: str, opened: AbstractAsyncContextManager[BlobStream]) -> None:
         async with self.target.uploading(), opened as stream:
-            body = Body(stream.size, lambda: self._counted(stream.chunks))
-            await self.target.finish_upload(self.repository, location, self.blob.digest, body)
+            counted = BlobStream(
+                stream.size, self._counted(stream.chunks), lambda offset: self._counted(stream.again(offset))
+            )
+            await upload(self.target, self.repository, self.blob.digest, counted, location)
 
-    async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            yield chunk
-            self.on_write(len(chunk))
+    async def _counted(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+                self.on_write(len(chunk))

@@ -141,7 +141,7 @@ class RecordingProxy(Forwarding):
     async def answer(self, request: web.Request, seen: Seen) -> web.StreamResponse:
         """Do what the first fault that fits says, and else what the registry does."""
         fault = next((one for one in self.faults if one.take(request)), NO_FAULT)
-        if fault.gate is not None:
+        if fault.gate is not None and fault.stop_at < 0:
             await fault.gate.hold()
         if fault.status:
             return web.Response(status=fault.status, headers=fault.headers, body=fault.body)

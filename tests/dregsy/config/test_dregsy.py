@@ -14,7 +14,7 @@ from dregsy.config.load import load
 from dregsy.errors import ConfigError, Problem
 from dregsy.model.ages import Ages
 from dregsy.model.aws import Aws
-from dregsy.model.endpoint import Secret
+from dregsy.model.endpoint import RateLimit, Secret
 from dregsy.model.rewrite import Rewrite, Selection
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter, TagSet
@@ -33,7 +33,7 @@ UPDATE = "UPDATE_CASES"
 
 
 WRITTEN = str | int | float | Path | TagFilter | TagSet | Ages | TagNames | Selection | Rewrite | Secret
-UNSET = (TagSet(), Ages(), TagNames(), Aws())
+UNSET = (TagSet(), Ages(), TagNames(), Aws(), RateLimit())
 """What few mappings have, and is told only where they do."""
 
 
