@@ -73,7 +73,7 @@ async def test_a_link_that_stands_still(host: str, repo: str, clients: Registrie
 async def test_a_source_that_drips(host: str, repo: str) -> None:
     """A source that sends a byte now and then is cut off; the next connection may be a better one."""
     with RecordingProxy(host, Fault(path="/blobs/", drips=True)) as proxy:
-        async with registries(timeouts=Timeouts(read=0.05, trickle=MIB)) as clients:
+        async with registries(timeouts=Timeouts(read=0.5)) as clients:
             assert await read(clients, proxy.host, repo) == CONTENT
 
         assert [one.status for one in proxy.seen if "/blobs/" in one.path] == [200, 206]
