@@ -182,7 +182,8 @@ def _answered(client: Client, question: Callable[[Client], T], silence: float) -
         try:
             client.get(f"{client.base_url}/_ping", timeout=ANSWER_SECONDS)
         except OSError as error:
-            raise DockerException(f"ssh: {client.complaint()}") if client.complaint() else error from None
+            said = client.complaint().removeprefix("ssh: ")
+            raise DockerException(f"ssh: {said}") if said else error from None
         client.timeout = int(silence) + 1
         return question(client)
 
