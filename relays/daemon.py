@@ -182,7 +182,8 @@ def _answered(client: Client, question: Callable[[Client], T], silence: float) -
         try:
             client.get(f"{client.base_url}/_ping", timeout=ANSWER_SECONDS)
         except OSError as error:
-            raise DockerException(f"ssh: {client.complaint()}") if client.complaint() else error from None
+            said = client.complaint().removeprefix("ssh: ")
+            raise DockerException(f"ssh: {said}") if said else error from None
         client.timeout = int(silence) + 1
         return question(client)
 
@@ -253,9 +254,8 @@ def _counted(lines: Iterator[dict[str, Any]], tell: Callable[[int], None]) -> in
     return sum(seen.values()) if all(totals.values()) else None
 
 
-def push(client: Client, image: str, target: Ref, login: Login) -> Moved:
-    """Tag an image and push that tag; returns what the target has now."""
-    client.tag(image, target.name, target.tag)
+def push(client: Client, target: Ref, login: Login) -> Moved:
+    """Push a tag; returns what the target has now."""
     stream = client.push(target.name, target.tag, stream=True, decode=True, auth_config=_auth(login, target.host))
     statuses: dict[str, str] = {}
     digest = ""

@@ -7,7 +7,7 @@ layers anew. What a copy brings into the daemon is removed, and what was there b
 import asyncio
 import platform as machine
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -98,6 +98,7 @@ class DockerRelay:
         """What the daemon had before the first of the copies that are under way."""
         self._looking = asyncio.Lock()
         self._pushing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._naming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def platform(self) -> Platform:
@@ -164,7 +165,7 @@ class DockerRelay:
             shared.users -= 1
             async with shared.lock:
                 if shared.pulled and not shared.users:
-                    await self._remove(copy.task, _leftover_source(shared.pulled))
+                    await self._remove(copy.task, _leftover_source(shared.pulled), shared.pulled.image)
                     shared.pulled = None
             if not shared.users:
                 self._shared.pop(key, None)
@@ -182,7 +183,7 @@ class DockerRelay:
         try:
             image, count = await self._in_time(until, lambda client: daemon.pull(client, source, platform, login, tell))
         except (DregsyError, asyncio.CancelledError):
-            await self._remove(copy.task, _leftover_source(Pulled(source, "", before)))
+            await self._remove(copy.task, _leftover_source(Pulled(source, "", before)), "")
             raise
         return Pulled(source, image, before), count
 
@@ -210,13 +211,23 @@ class DockerRelay:
     async def _push(self, task: str, pulled: Pulled, tagged: Ref, login: Login, until: float) -> Moved:
         """Push, and take the names that this needed away again."""
         try:
-            moved = await self._in_time(until, lambda client: daemon.push(client, pulled.image, tagged, login))
+            async with self._renaming(pulled.image, pulled.held_before(tagged)):
+                await self._in_time(until, lambda client: client.tag(pulled.image, tagged.name, tagged.tag))
+            moved = await self._in_time(until, lambda client: daemon.push(client, tagged, login))
         finally:
             await self._restore(task, pulled, tagged)
         pushed = tagged.with_tag(None, moved.digest)
         if pushed != pulled.source and pulled.held_before(pushed) is None:
-            await self._remove(task, pushed)
+            await self._remove(task, pushed, pulled.image)
         return moved
+
+    @asynccontextmanager
+    async def _renaming(self, *images: str | None) -> AsyncIterator[None]:
+        """Have the names of images to oneself: podman before 4.8 forgets some that come or go at the same time."""
+        async with AsyncExitStack() as stack:
+            for image in sorted({image for image in images if image is not None}):
+                await stack.enter_async_context(self._naming.setdefault(image, asyncio.Lock()))
+            yield
 
     async def _in_time(self, until: float, question: Callable[[Client], T]) -> T:
         """Ask with the time limit of a copy."""
@@ -234,19 +245,21 @@ class DockerRelay:
         """Give the target's tag back to the image that had it, or remove it."""
         former = pulled.held_before(tagged)
         if former is None:
-            await self._remove(task, _leftover_target(pulled, tagged))
+            await self._remove(task, _leftover_target(pulled, tagged), pulled.image)
         elif self._cleanup and former != pulled.image:
             try:
-                await self._daemon.ask(lambda client: client.tag(former, tagged.name, tagged.tag))
+                async with self._renaming(pulled.image, former):
+                    await self._daemon.ask(lambda client: client.tag(former, tagged.name, tagged.tag))
             except DregsyError as error:
                 self._toolbox.emit(Warned(task, f"{tagged} in the docker daemon is another image now: {error}"))
 
-    async def _remove(self, task: str, ref: Ref | None) -> None:
-        """Remove a reference, and the image when it was the last; a failure is only worth a warning."""
+    async def _remove(self, task: str, ref: Ref | None, image: str) -> None:
+        """Remove a reference of an image, and the image when it was the last; a failure is only worth a warning."""
         if not self._cleanup or ref is None:
             return
         try:
-            await self._daemon.ask(lambda client: daemon.remove(client, str(ref)))
+            async with self._renaming(image):
+                await self._daemon.ask(lambda client: daemon.remove(client, str(ref)))
         except DregsyError as error:
             self._toolbox.emit(Warned(task, f"{ref} could not be removed from the docker daemon: {error}"))
 

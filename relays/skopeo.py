@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dregsy.child import Program
 from dregsy.errors import DigestMismatch, DregsyError, RelayError, RelayUnavailable
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.model.plan import Copy
@@ -27,12 +28,12 @@ from dregsy.model.report import Moved, RelaySaid
 from dregsy.registry.addresses import is_loopback
 from dregsy.registry.complaints import explain, redact
 from dregsy.relay import Feature, Public, Toolbox
-from relays import child
 
 NAME = "skopeo"
 PROBE_SECONDS = 10.0
 """How long skopeo may take to tell its version and options."""
 
+_OUTPUT_LIMIT = 64 * 2**10
 _LINES_KEPT = 10
 _PRESERVE = "--preserve-digests"
 _PASSED_NAMES = frozenset({"PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"})
@@ -195,8 +196,16 @@ class SkopeoRelay:
     ) -> tuple[int, str]:
         """Run skopeo with ``folder`` for its temporary files; return its exit status and its last words."""
         binary = self._settings.binary
+        tail = bytearray()
+
+        def take(chunk: bytes) -> bool:
+            tail.extend(chunk)
+            del tail[:-_OUTPUT_LIMIT]
+            return True
+
+        program = Program([binary, *arguments], _environment(folder), descriptors=descriptors)
         try:
-            return await child.run([binary, *arguments], _environment(folder), seconds, descriptors)
+            return await program.run(seconds, take), tail.decode(errors="replace")
         except TimeoutError:
             raise RelayError(f"{binary!r} did not end within {seconds:g} s", relay=NAME, retryable=True) from None
         except OSError as error:

@@ -81,10 +81,15 @@ _MEANINGS = (
         hint="check the address, and that the registry is running",
     ),
     _Meaning(DigestMismatch, ("does not match", "did not match", "verification failed"), True),
+    _Meaning(  # it was there when it was compared: another look finds what its tag stands for now
+        NotFound,
+        ("manifest unknown",),
+        retryable=True,
+        hint="the image was deleted or its tag moved while it was being copied",
+    ),
     _Meaning(
         NotFound,
         (
-            "manifest unknown",
             "unknown blob",
             "name unknown",
             "name not known",

@@ -13,6 +13,7 @@ import pytest
 from dregsy.embedded import images
 from tests.testbed.aws import Moto
 from tests.testbed.command import Done, Dregsy, mirror
+from tests.testbed.dockerd import Dockerd
 from tests.testbed.ecr import HOST, Ecr
 from tests.testbed.faults import Fault, Gate
 from tests.testbed.pushing import push
@@ -95,6 +96,29 @@ async def test_rotation_in_the_middle(
     assert (running.result().code, running.result().err) == (0, "")
     assert ecr.api.count("GetAuthorizationToken") == 2
     assert any(one.status in {401, 403} for one in ecr.front.seen if one.method == "PUT")
+
+
+@pytest.mark.parametrize("relay", ["skopeo", "docker"])
+async def test_other_relays(ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str, relay: str) -> None:
+    """Tools that talk to AWS's registries themselves get the token of the moment, and repositories to write to."""
+    image = images.image(repo)
+    push(registry_a.host, repo, image, "v1", "v2")
+    document = config(ecr, registry_a.host, {"from": repo}, **{"auth-refresh": "10h", "skip-tls-verify": True})
+    async with ForwardProxy(ecr.front.host) as proxy:
+        way = {"HTTPS_PROXY": f"http://{proxy.host}", "NO_PROXY": "127.0.0.1"}
+        within = ("env", *(f"{name}={value}" for name, value in way.items()))
+        with Dockerd(f"--insecure-registry={HOST}", within=within) as daemon:
+            settings = {"dockerhost": daemon.host} if relay == "docker" else {}
+            dregsy = Dregsy(tmp_path / "user", {**ecr.api.environ, **way})
+            file = dregsy.config({**document, "relay": relay, relay: settings})
+            done = await asyncio.to_thread(dregsy.run, "-config", file)
+
+    assert (done.code, done.said.count(ecr.passwords.password)) == (0, 0)
+    assert [one.operation for one in ecr.api.asked if one.operation != "DescribeRepositories"] == [
+        "GetAuthorizationToken",
+        "CreateRepository",
+    ]
+    assert {ecr.front.count("PUT", f"/manifests/{tag}") for tag in ("v1", "v2")} == {1}
 
 
 async def test_an_immutable_tag(ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str) -> None:
