@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
+from functools import partial
 from weakref import WeakValueDictionary
 
-from dregsy.errors import DigestMismatch, RegistryError
+from dregsy.errors import DigestMismatch, RegistryError, Unauthorized
 from dregsy.journal import Journal
 from dregsy.model.manifest import Descriptor
 from dregsy.registry.client import BlobStream, Registry
@@ -91,7 +92,7 @@ class _Delivery:
                 return How.MOUNTED
         else:
             location = await self._target.begin_upload(self._repository)
-        await self._send(location, self._source.blob(self._blob))
+        await self._send(location, partial(self._source.blob, self._blob))
         return How.MOVED
 
     async def near(self, home: str) -> How | None:
@@ -104,7 +105,7 @@ class _Delivery:
         if location is None:
             return How.MOUNTED
         try:
-            await self._send(location, self._target.read_blob(home, self._blob))
+            await self._send(location, partial(self._target.read_blob, home, self._blob))
         except RegistryError as error:
             if error.retryable and not isinstance(error, DigestMismatch):
                 raise
@@ -123,7 +124,16 @@ class _Delivery:
                 raise
             return await self._target.begin_upload(self._repository)
 
-    async def _send(self, location: str, opened: AbstractAsyncContextManager[BlobStream]) -> None:
+    async def _send(self, location: str, opened: Callable[[], AbstractAsyncContextManager[BlobStream]]) -> None:
+        """Send the blob that ``opened`` gives; from its beginning again where the login ran out on the way."""
+        try:
+            await self._sent(location, opened())
+        except Unauthorized as error:
+            if not error.retryable:
+                raise
+            await self._sent(await self._target.begin_upload(self._repository), opened())
+
+    async def _sent(self, location: str, opened: AbstractAsyncContextManager[BlobStream]) -> None:
         async with self._target.uploading(), opened as stream:
             body = Body(stream.size, lambda: self._counted(stream.chunks))
             await self._target.finish_upload(self._repository, location, self._blob.digest, body)
