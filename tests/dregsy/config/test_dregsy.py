@@ -40,7 +40,7 @@ UNSET = (TagSet(), Ages(), TagNames(), Aws())
 def shown(value: Any, indent: str = "") -> Iterator[str]:
     """Print a plan so that a reader of a diff sees what changed; secrets stay masked."""
     for name, one in members(value):
-        if one in UNSET or (name, one) == ("subset", ()):
+        if one in UNSET or (name, one) in (("subset", ()), ("private", False)):
             continue
         if isinstance(one, WRITTEN) or one in (None, ()):
             yield f"{indent}{name}: {text(one)}"
