@@ -84,7 +84,7 @@ class _Delivery:
 
     async def first(self) -> How:
         """Bring a blob of which nothing is known at this registry."""
-        if await self._target.has_blob(self._repository, self._blob.digest):
+        if await self._target.stores_blob(self._repository, self._blob.digest):
             return How.SKIPPED
         if self._source.registry.endpoint.api_host == self._target.endpoint.api_host:
             location = await self._mount(self._source.repository)
