@@ -126,9 +126,13 @@ class RegistryError(DregsyError):
 
 
 class Unauthorized(RegistryError):
-    """The registry wants a login, or other rights than the login has."""
+    """The registry wants a login, or other rights than the login has.
+
+    ``knows_us`` tells of the latter: there is a login, and the registry refuses only what was asked for.
+    """
 
     kind = "unauthorized"
+    knows_us = False
 
 
 class NotFound(RegistryError):

@@ -189,6 +189,7 @@ def _endpoint_data(endpoint: Endpoint) -> dict[str, Any]:
         "registry": f"{endpoint.host}/{endpoint.prefix}" if endpoint.prefix else endpoint.host,
         "login": login(endpoint),
         "skip-tls-verify": not endpoint.verify,
+        **({"private-addresses": True} if endpoint.private else {}),
         "certs-dir": [str(folder) for folder in endpoint.certs],
         **({"aws": aws} if (aws := _aws_data(endpoint.aws)) else {}),
     }

@@ -174,6 +174,7 @@ class _Builder:
             prefix=location.address.prefix,
             credentials=_credentials(location),
             verify=not location.skip_tls_verify,
+            private=location.private_addresses,
             certs=self._relay.certs,
             aws=_aws(location),
             rate_limit=RateLimit(limit.least, limit.retry) if limit else RateLimit(),

@@ -88,5 +88,6 @@ class Location(Section):
     role_arn: Annotated[str, PlainValidator(read_role), AfterValidator(ecr_only)] = Field("", alias="role-arn")
     repository: Annotated[Repository, AfterValidator(check_repository)] | None = None
     skip_tls_verify: Bool = Field(default=False, alias="skip-tls-verify")
+    private_addresses: Bool = Field(default=False, alias="private-addresses")
     lister: Lister | None = None
     rate_limit: RateLimit | None = Field(None, alias="rate-limit")

@@ -3,6 +3,8 @@
 Nothing here is ever shown: messages name the host, the file and the line, and never what stands there.
 """
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -24,7 +26,17 @@ SHARED_SECONDS = 30.0
 CLOUD_PAUSE = 10.0
 """For so many seconds a cloud that gave no token is not asked again: a task may have thousands of images."""
 
+_FILE_LIMIT = 4 * 2**20
 _ENVIRONMENT = "DOCKER_AUTH_CONFIG"
+
+
+def _text(path: Path) -> str:
+    """Read a docker config; OSError when it is far larger than any."""
+    with path.open("rb") as file:
+        data = file.read(_FILE_LIMIT + 1)
+    if len(data) > _FILE_LIMIT:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return data.decode("utf-8")
 
 
 class Logins:
@@ -112,7 +124,7 @@ class Logins:
             if self._file is None or self._file[0] != state:
                 if not S_ISREG(found.st_mode):
                     raise CredentialsError(f"{path} is not a file", host=host, hint="see DOCKER_CONFIG")
-                self._file = (state, DockerConfig.parse(str(path), path.read_text("utf-8"), host))
+                self._file = (state, DockerConfig.parse(str(path), _text(path), host))
             return self._file[1]
         except (FileNotFoundError, NotADirectoryError):
             return None

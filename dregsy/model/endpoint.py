@@ -93,13 +93,15 @@ class Endpoint:
 
     ``prefix`` is the path below which all its repositories live, without slashes at its ends.
     ``certs`` are certs.d folders, the first that has one for the host counts. ``verify`` off accepts
-    any certificate, and plain http. ``aws`` counts at AWS's registries only, ``rate_limit`` at sources.
+    any certificate, and plain http. ``private`` lets its answers lead to private addresses, though it has a public
+    one. ``aws`` counts at AWS's registries only, ``rate_limit`` at sources.
     """
 
     host: str
     prefix: str = ""
     credentials: Credentials = Ambient()
     verify: bool = True
+    private: bool = False
     certs: tuple[Path, ...] = ()
     aws: Aws = field(default=Aws())
     rate_limit: RateLimit = RateLimit()

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from dregsy.errors import DigestMismatch, ImageError, NotFound, RegistryError, Unreachable
+from dregsy.errors import DigestMismatch, ImageError, NotFound, RegistryError, Unauthorized, Unreachable
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import MANIFEST_TYPES, SIZE_LIMIT, Descriptor, Manifest
@@ -81,6 +81,18 @@ class Registry:
             return None
         return Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
 
+    async def stored_manifest(self, repository: str, reference: str) -> Descriptor | None:
+        """Tell what a target has, as ``head_manifest`` does; None as well where the login is good, but not for reading.
+
+        Some logins may push only, and Artifactory answers 403 for what is not there.
+        """
+        try:
+            return await self.head_manifest(repository, reference)
+        except Unauthorized as error:
+            if not error.knows_us:
+                raise
+            return None
+
     async def get_manifest(self, repository: str, reference: str) -> Manifest:
         """Fetch a manifest by tag or digest (end-3); one fetched by digest is checked against it.
 
@@ -127,6 +139,15 @@ class Registry:
         )
         async with self._transport.send(request) as response:
             return response.status == 200
+
+    async def stores_blob(self, repository: str, digest: Digest) -> bool:
+        """Tell whether a target has a blob, as far as its login may know: see ``stored_manifest``."""
+        try:
+            return await self.has_blob(repository, digest)
+        except Unauthorized as error:
+            if not error.knows_us:
+                raise
+            return False
 
     @asynccontextmanager
     async def read_blob(self, repository: str, blob: Descriptor) -> AsyncIterator[BlobStream]:

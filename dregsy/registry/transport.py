@@ -187,6 +187,8 @@ class Transport:
             self._authorizer.advise(error)
             if is_expired(error) and request.logs_in:
                 error.retryable = await self._authorizer.expired(request.repository, sent)
+            elif isinstance(error, Unauthorized) and request.logs_in and self._is_own(response.url):
+                error.knows_us = await self._authorizer.knows_us(request.repository, sent, error.status)
             raise error
         finally:
             await response.release()

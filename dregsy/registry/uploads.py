@@ -84,7 +84,7 @@ class _Upload:
         found = await self._registry.upload_status(self._repository, location)
         if found is not None and 0 < found[1] <= self._taken:
             return found
-        if await self._registry.has_blob(self._repository, self._digest):
+        if await self._registry.stores_blob(self._repository, self._digest):
             return "", self._taken  # what was lost is the answer alone
         return await self._registry.begin_upload(self._repository), 0
 

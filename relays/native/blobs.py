@@ -88,7 +88,7 @@ class _Delivery:
     async def first(self) -> How:
         """Bring a blob of which nothing is known at this registry."""
         if self.source.registry.endpoint.api_host == self.target.endpoint.api_host:
-            if await self.target.has_blob(self.repository, self.blob.digest):
+            if await self.target.stores_blob(self.repository, self.blob.digest):
                 return How.SKIPPED
             location = await self._mount(self.source.repository)
             if location is None:

@@ -93,7 +93,7 @@ class Graph:
         async with self._locks[digest]:
             if digest in self._there:
                 return
-            if await self._target.head_manifest(self._ref.repository, str(digest)) is None:
+            if await self._target.stored_manifest(self._ref.repository, str(digest)) is None:
                 await self._store(await self._source.manifest(digest), str(digest), depth)
             self._there.add(digest)
 

@@ -79,13 +79,14 @@ async def test_new_repositories(ecr: Ecr, tmp_path: Path, registry_a: DockerRegi
 async def test_rotation_in_the_middle(
     ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str, *, expired: bool
 ) -> None:
-    """The password changes while a layer is under way: one more token is fetched, and everything arrives."""
+    """The password changes while a layer is under way: one more token is fetched, and everything arrives at once."""
     push(registry_a.host, repo, images.image(repo), "v1")
     push(registry_a.host, repo, images.image(f"{repo} 2"), "v2")
     gate = Gate()
     ecr.front.faults.append(Fault(path="/blobs/uploads/.*digest=", method="PUT", gate=gate))
+    document = {**config(ecr, registry_a.host, {"from": repo}), "retries": 0}
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(run(ecr, tmp_path, config(ecr, registry_a.host, {"from": repo})))
+        running = group.create_task(run(ecr, tmp_path, document))
         await gate.arrival()
         if expired:
             ecr.front.expired.add(ecr.passwords.password)

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -70,8 +71,15 @@ class AwsApi(Served):
     ``failures`` holds codes of errors by operation, each to be given once, or for ever where it is a text.
     """
 
-    def __init__(self, moto: Moto, issued: Callable[[str], None] = lambda _password: None, ttl: float = 43200) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        moto: Moto,
+        issued: Callable[[str], None] = lambda _password: None,
+        ttl: float = 43200,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(tls=tls)
         self.asked: list[Asked] = []
         self.failures: dict[str, list[str] | str] = {}
         self.ttl = ttl
@@ -86,7 +94,7 @@ class AwsApi(Served):
     def environ(self) -> dict[str, str]:
         """Variables by which AWS's tools find this server, with a login."""
         return {
-            "AWS_ENDPOINT_URL": f"http://{self.host}",
+            "AWS_ENDPOINT_URL": f"{self.scheme}://{self.host}",
             "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "not-so-secret",
             "AWS_EC2_METADATA_DISABLED": "true",
