@@ -21,6 +21,7 @@ from dregsy.model import pattern
 from dregsy.model.endpoint import Login
 from dregsy.registry.wire import basic, show
 
+_BROKEN = pattern.compile_search(r"(http status:?|status code from registry) 50[0234]\b")
 _URL = pattern.compile_search(r'https?://[^\s"]+')
 _SECRET_LENGTH = 4  # a shorter one would garble the text, and is no secret
 
@@ -121,6 +122,8 @@ def explain(said: str, *, relay: str, output: str = "") -> DregsyError:
         return RegistryError(text, hint="the registry does not take such an image")
     if any(words in lowered for words in _UNFIT):
         return ImageError(text, hint="this relay cannot copy this image; the native relay copies every kind")
+    if _BROKEN.search(lowered):
+        return RegistryError(text, retryable=True, hint="the registry has a problem of its own; see its log")
     for meaning in _MEANINGS:
         if any(words in lowered for words in meaning.words):
             return meaning.kind(text, retryable=meaning.retryable, hint=meaning.hint)

@@ -460,6 +460,18 @@ SOURCE_FAULTS: dict[str, tuple[Fault, Failed]] = {
         Fault(path="/manifests/", method="GET", **denied(404, "MANIFEST_UNKNOWN")),
         Failed("not-found", retryable=True),
     ),
+    "it stumbles": (
+        Fault(path="/blobs/", method="GET", **denied(500, "UNKNOWN")),
+        Failed("registry", retryable=True),
+    ),
+    "it is being mended": (
+        Fault(path="/manifests/", method="GET", **denied(503, "UNAVAILABLE")),
+        Failed("registry", retryable=True),
+    ),
+    "a layer breaks off": (
+        Fault(path="/blobs/", method="GET", cut_at=60, times=-1),
+        Failed("unreachable", retryable=True),
+    ),
     "a layer is damaged": (
         Fault(path="/blobs/", method="GET", flip_at=60, times=-1),
         Failed("digest-mismatch", retryable=True),
@@ -488,6 +500,18 @@ TARGET_FAULTS: dict[str, tuple[Fault, Failed]] = {
     "it forbids to push": (
         Fault(path="/bad/.*uploads/", method="POST", **denied(403, "DENIED")),
         Failed("unauthorized", retryable=False),
+    ),
+    "it stumbles": (
+        Fault(path="/bad/.*/manifests/", method="PUT", **denied(500, "UNKNOWN")),
+        Failed("registry", retryable=True),
+    ),
+    "it breaks off": (
+        Fault(path="/bad/.*uploads/", cut_upload_at=60, times=-1),
+        Failed("unreachable", retryable=True),
+    ),
+    "it knows no such repository": (
+        Fault(path="/bad/.*uploads/", method="POST", **denied(404, "NAME_UNKNOWN")),
+        Failed("not-found", retryable=False),
     ),
     "it refuses manifests": (
         Fault(path="/bad/.*/manifests/", method="PUT", **denied(400, "MANIFEST_INVALID")),
