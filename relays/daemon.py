@@ -134,8 +134,10 @@ class Daemon:
                 self._missed = None
                 return
 
-    async def ask(self, question: Callable[[Client], T], *, silence: float = ANSWER_SECONDS) -> T:
-        """Return what ``question`` returns; every error of the SDK becomes a DregsyError.
+    async def ask(
+        self, question: Callable[[Client], T], *, silence: float = ANSWER_SECONDS, logins: Sequence[Login] = ()
+    ) -> T:
+        """Return what ``question`` returns; every error of the SDK becomes a DregsyError, without what ``logins`` hold.
 
         When cancelled, the connection is broken and the thread has ended before this returns.
         """
@@ -152,7 +154,7 @@ class Daemon:
                 answer.exception()  # nobody is there any more to be told
             raise
         except (DockerException, HTTPError, OSError) as error:
-            raise _translated(error) from error
+            raise _translated(error, logins) from error
 
     def _known(self) -> dict[str, str]:
         """What docker's own settings said when they were first needed."""
@@ -188,10 +190,10 @@ def _answered(client: Client, question: Callable[[Client], T], silence: float) -
         return question(client)
 
 
-def _translated(error: Exception) -> DregsyError:
+def _translated(error: Exception, logins: Sequence[Login] = ()) -> DregsyError:
     """Say in this project's words what the SDK or the socket reported."""
     if isinstance(error, DockerException):
-        said = redact(str(error.explanation or error) if isinstance(error, APIError) else str(error), ())
+        said = redact(str(error.explanation or error) if isinstance(error, APIError) else str(error), logins)
         return explain(said, relay=NAME, output=said)
     cause: BaseException | None = error
     while cause is not None and not (isinstance(cause, OSError) and cause.strerror):

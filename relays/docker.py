@@ -181,7 +181,9 @@ class DockerRelay:
         platform = replace(copy.platforms[0], os_version="") if copy.platforms else None
         before = await self._had_before(until)
         try:
-            image, count = await self._in_time(until, lambda client: daemon.pull(client, source, platform, login, tell))
+            image, count = await self._in_time(
+                until, lambda client: daemon.pull(client, source, platform, login, tell), login
+            )
         except (DregsyError, asyncio.CancelledError):
             await self._remove(copy.task, _leftover_source(Pulled(source, "", before)), "")
             raise
@@ -213,7 +215,7 @@ class DockerRelay:
         try:
             async with self._renaming(pulled.image, pulled.held_before(tagged)):
                 await self._in_time(until, lambda client: client.tag(pulled.image, tagged.name, tagged.tag))
-            moved = await self._in_time(until, lambda client: daemon.push(client, tagged, login))
+            moved = await self._in_time(until, lambda client: daemon.push(client, tagged, login), login)
         finally:
             await self._restore(task, pulled, tagged)
         pushed = tagged.with_tag(None, moved.digest)
@@ -229,11 +231,11 @@ class DockerRelay:
                 await stack.enter_async_context(self._naming.setdefault(image, asyncio.Lock()))
             yield
 
-    async def _in_time(self, until: float, question: Callable[[Client], T]) -> T:
-        """Ask with the time limit of a copy."""
+    async def _in_time(self, until: float, question: Callable[[Client], T], login: Login | None = None) -> T:
+        """Ask with the time limit of a copy; ``login`` is what the question holds."""
         try:
             async with asyncio.timeout_at(until):
-                return await self._daemon.ask(question, silence=self._toolbox.timeout)
+                return await self._daemon.ask(question, silence=self._toolbox.timeout, logins=[login] if login else [])
         except TimeoutError:
             limit = f"{self._toolbox.timeout:g} s"
             raise RelayError(f"docker: the copy did not end within {limit}", relay=NAME, retryable=True) from None
@@ -247,21 +249,24 @@ class DockerRelay:
         if former is None:
             await self._remove(task, _leftover_target(pulled, tagged), pulled.image)
         elif self._cleanup and former != pulled.image:
-            try:
-                async with self._renaming(pulled.image, former):
-                    await self._daemon.ask(lambda client: client.tag(former, tagged.name, tagged.tag))
-            except DregsyError as error:
-                self._toolbox.emit(Warned(task, f"{tagged} in the docker daemon is another image now: {error}"))
+            async with self._tidying(task, f"{tagged} in the docker daemon is another image now", pulled.image, former):
+                await self._daemon.ask(lambda client: client.tag(former, tagged.name, tagged.tag))
 
     async def _remove(self, task: str, ref: Ref | None, image: str) -> None:
-        """Remove a reference of an image, and the image when it was the last; a failure is only worth a warning."""
-        if not self._cleanup or ref is None:
-            return
-        try:
-            async with self._renaming(image):
+        """Remove a reference of an image, and the image when it was the last."""
+        if self._cleanup and ref is not None:
+            async with self._tidying(task, f"{ref} could not be removed from the docker daemon", image):
                 await self._daemon.ask(lambda client: daemon.remove(client, str(ref)))
-        except DregsyError as error:
-            self._toolbox.emit(Warned(task, f"{ref} could not be removed from the docker daemon: {error}"))
+
+    @asynccontextmanager
+    async def _tidying(self, task: str, failure: str, *images: str) -> AsyncIterator[None]:
+        """Change names of images; a failure is only worth a warning, and a daemon that hangs is not waited for long."""
+        try:
+            async with asyncio.timeout(daemon.ANSWER_SECONDS), self._renaming(*images):
+                yield
+        except (DregsyError, TimeoutError) as error:
+            why = str(error) or f"no answer within {daemon.ANSWER_SECONDS:g} s"
+            self._toolbox.emit(Warned(task, f"{failure}: {why}"))
 
 
 def _leftover_source(pulled: Pulled) -> Ref | None:

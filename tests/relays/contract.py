@@ -440,9 +440,9 @@ def shown(process: psutil.Process) -> list[str]:
         return []
 
 
-def denied(status: int, code: str) -> dict[str, Any]:
+def denied(status: int, code: str, message: str = "not this time") -> dict[str, Any]:
     """Make a proxy answer as a registry does that refuses (OCI distribution spec, Error Codes)."""
-    body = json.dumps({"errors": [{"code": code, "message": "not this time"}]}).encode()
+    body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
     return {"status": status, "headers": {"Content-Type": "application/json"}, "body": body, "times": -1}
 
 
@@ -459,6 +459,18 @@ SOURCE_FAULTS: dict[str, tuple[Fault, Failed]] = {
     "the image is gone": (
         Fault(path="/manifests/", method="GET", **denied(404, "MANIFEST_UNKNOWN")),
         Failed("not-found", retryable=True),
+    ),
+    "it stumbles": (
+        Fault(path="/blobs/", method="GET", **denied(500, "UNKNOWN")),
+        Failed("registry", retryable=True),
+    ),
+    "it is being mended": (
+        Fault(path="/manifests/", method="GET", **denied(503, "UNAVAILABLE")),
+        Failed("registry", retryable=True),
+    ),
+    "a layer breaks off": (
+        Fault(path="/blobs/", method="GET", cut_at=60, times=-1),
+        Failed("unreachable", retryable=True),
     ),
     "a layer is damaged": (
         Fault(path="/blobs/", method="GET", flip_at=60, times=-1),
@@ -488,6 +500,18 @@ TARGET_FAULTS: dict[str, tuple[Fault, Failed]] = {
     "it forbids to push": (
         Fault(path="/bad/.*uploads/", method="POST", **denied(403, "DENIED")),
         Failed("unauthorized", retryable=False),
+    ),
+    "it stumbles": (
+        Fault(path="/bad/.*/manifests/", method="PUT", **denied(500, "UNKNOWN")),
+        Failed("registry", retryable=True),
+    ),
+    "it breaks off": (
+        Fault(path="/bad/.*uploads/", cut_upload_at=60, times=-1),
+        Failed("unreachable", retryable=True),
+    ),
+    "it knows no such repository": (
+        Fault(path="/bad/.*uploads/", method="POST", **denied(404, "NAME_UNKNOWN")),
+        Failed("not-found", retryable=False),
     ),
     "it refuses manifests": (
         Fault(path="/bad/.*/manifests/", method="PUT", **denied(400, "MANIFEST_INVALID")),
@@ -571,6 +595,30 @@ async def test_a_wrong_login(subject: Subject, shop: Workshop, side: str, tmp_pa
 
     assert [Failed("unauthorized", retryable=False)] == failures(outcomes)
     assert "not the password" not in repr(outcomes)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+async def test_a_registry_that_tells_secrets(
+    subject: Subject, shop: Workshop, side: str, registry_a: DockerRegistry, tmp_path: Path, repo: str
+) -> None:
+    """A registry that repeats the login, in whatever form it came, gets it into no outcome and no event."""
+    image = images.image(repo)
+    header = basic("alice", USERS["alice"])["Authorization"]
+    text = f"no {USERS['alice']}, no {header}"
+    with DockerRegistry(tmp_path / "private", users=USERS) as registry:
+        push(registry.host, repo, image, "v1", headers=basic("alice", USERS["alice"]))
+        push(registry_a.host, repo, image, "v1")
+        path, method = ("/blobs/", "GET") if side == "source" else ("/blobs/uploads/", "POST")
+        with RecordingProxy(registry.host, Fault(path=path, method=method, **denied(403, "DENIED", text))) as proxy:
+            hosts = (proxy.host, registry_a.host) if side == "source" else (registry_a.host, proxy.host)
+            task = subject.task(*hosts, {"from": repo, "to": f"{repo}/copy"})
+            private = Endpoint(proxy.host, credentials=given("alice", USERS["alice"]))
+            task = replace(task, **({"source": private} if side == "source" else {"targets": (private,)}))
+            report = await shop.run(task)
+
+    assert failures(report.outcomes) == [Failed("unauthorized", retryable=False)]
+    told = f"{report.outcomes!r} {shop.events!r}"
+    assert [secret for secret in (USERS["alice"], header.removeprefix("Basic ")) if secret in told] == []
 
 
 async def test_foreign_layers(
