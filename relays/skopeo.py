@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dregsy.child import Program
-from dregsy.errors import DigestMismatch, DregsyError, RelayError, RelayUnavailable
+from dregsy.errors import DigestMismatch, DregsyError, RelayError, RelayUnavailable, Unauthorized
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
@@ -132,10 +132,20 @@ class SkopeoRelay:
             goal = await self._side("dest", ref, target)
             # Registries stumble when the same content arrives twice at once in one repository.
             async with self._writing.setdefault((str(origin.ref.digest), ref.name), asyncio.Lock()):
-                await self._deliver(copy, origin, goal)
+                await self._insisted(copy, origin, goal, target)
             return await self._verified(origin.ref, ref, target)
         except DregsyError as error:
             return error
+
+    async def _insisted(self, copy: Copy, origin: Side, goal: Side, target: Endpoint) -> None:
+        """Run skopeo, once again where a login was refused for which there is another now: it ran out on the way."""
+        try:
+            await self._deliver(copy, origin, goal)
+        except Unauthorized:
+            login = await self._toolbox.logins.renewed(target, goal.ref.repository, goal.login)
+            if login is None:
+                raise
+            await self._deliver(copy, origin, replace(goal, login=login))
 
     async def _side(self, name: str, ref: Ref, endpoint: Endpoint) -> Side:
         login = await self._toolbox.logins.login_for(endpoint, ref.repository)

@@ -26,6 +26,9 @@ SHARED_SECONDS = 30.0
 CLOUD_PAUSE = 10.0
 """For so many seconds a cloud that gave no token is not asked again: a task may have thousands of images."""
 
+REFUSAL = 60.0
+"""For so many seconds no new login is asked for because a registry refused the last one."""
+
 _FILE_LIMIT = 4 * 2**20
 _ENVIRONMENT = "DOCKER_AUTH_CONFIG"
 
@@ -60,6 +63,8 @@ class Logins:
         self._helpers = Helpers(environ, time_limit)
         self._kept = Kept(clock)
         self._emit = emit
+        self._clock = clock
+        self._dropped: dict[str, float] = {}
         self._file: tuple[tuple[object, ...], DockerConfig] | None = None
 
     async def login_for(self, endpoint: Endpoint, repository: str) -> Login:
@@ -90,6 +95,18 @@ class Logins:
     def drop(self, login: Login) -> bool:
         """Hear that a registry refused ``login``; tells whether it is one that can be had anew by asking again."""
         return self._kept.drop(login)
+
+    async def renewed(self, endpoint: Endpoint, repository: str, refused: Login) -> Login | None:
+        """After a registry refused a login: return another that there is by now, or None.
+
+        A new one is asked for once in a while only: where it is rights that lack, it would be refused as well.
+        """
+        login = await self.login_for(endpoint, repository)
+        now = self._clock()
+        if login == refused and now >= self._dropped.get(endpoint.host, float("-inf")) + REFUSAL and self.drop(login):
+            self._dropped[endpoint.host] = now
+            login = await self.login_for(endpoint, repository)
+        return None if login == refused else login
 
     async def _ecr_token(self, endpoint: Endpoint, refresh: float) -> Login:
         """Share one token among all that are the same account's, in the same region, asked for as the same."""

@@ -182,6 +182,25 @@ async def test_the_skopeo_relay(ecr: Ecr, tmp_path: Path, registry_a: DockerRegi
     assert ecr.passwords.password not in done.said
 
 
+async def test_rotation_under_the_skopeo_relay(ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str) -> None:
+    """Where the password changes while skopeo is at work, it is run once more with the new one."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    gate = Gate()
+    ecr.front.faults.append(Fault(path="/blobs/uploads/.*digest=", method="PUT", gate=gate))
+    document = {**config(ecr, registry_a.host, {"from": repo}), "retries": 0}
+    del document["native"]
+    document |= {"relay": "skopeo", "skopeo": {"certs-dir": str(ecr.certs)}}
+    document["tasks"][0]["source"]["skip-tls-verify"] = True
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(run(ecr, tmp_path, document))
+        await gate.arrival()
+        ecr.passwords.change("rotated")
+        gate.open()
+
+    assert (running.result().code, running.result().err) == (0, "")
+    assert ecr.api.count("GetAuthorizationToken") == 2
+
+
 async def test_show_and_check(ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str) -> None:
     """``show`` asks nobody; ``check --diff`` says what is wrong with AWS."""
     push(registry_a.host, repo, images.image(repo), "v1")

@@ -87,7 +87,8 @@ class AwsApi(Served):
         """What is said instead of a token."""
         self._moto = f"http://{moto.host}"
         self._issued = issued
-        self._public: set[str] = set()
+        self.public: set[str] = set()
+        """The repositories of the public registry."""
         self._client: aiohttp.ClientSession | None = None
 
     @property
@@ -159,8 +160,8 @@ class AwsApi(Served):
     def _public_answer(self, operation: str, query: dict[str, Any]) -> web.Response:
         """Do for public repositories what moto does not know."""
         if operation == "CreateRepository":
-            self._public.add(query["repositoryName"])
-        elif not self._public.issuperset(query["repositoryNames"]):
+            self.public.add(query["repositoryName"])
+        elif not self.public.issuperset(query["repositoryNames"]):
             return _json({"__type": "RepositoryNotFoundException", "message": "no"}, 400)
         return _json({"repositories": []})
 
