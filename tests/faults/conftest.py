@@ -31,7 +31,6 @@ FAULTS: dict[str, Callable[[Fault], Fault]] = {
     "body sent in part": lambda at: replace(at, cut_upload_at=20),
     "body corrupted": lambda at: replace(at, flip_at=30),
     "503": lambda at: replace(at, status=503),
-    "500 after the deed": lambda at: replace(at, loses_answer=True),
     "429 with Retry-After": lambda at: replace(at, status=429, headers={"Retry-After": "0"}),
     "429 of a gateway": lambda at: replace(at, status=429, body=ABUSE),
     "404": lambda at: replace(at, status=404),
