@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test check fmt bench clean
+.PHONY: help setup demo test check fmt soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -32,6 +32,10 @@ check: $(STAMP) ## lint, types, layers, sizes, twin files
 fmt: $(STAMP) ## format the code and apply safe fixes
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+soak: $(STAMP) ## copy with mixed faults for an hour, comparing all the time (ARGS='--seed 7 --seconds 60' tries it)
+	@sh tools/debian-packages.sh docker-registry
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 bench: $(STAMP) ## measure, side by side with skopeo and others in PATH (an hour; ARGS='--only W1 --scale 0.1' tries it)
 	@sh tools/debian-packages.sh docker-registry skopeo iproute2

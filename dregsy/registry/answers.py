@@ -35,13 +35,14 @@ async def failure(response: Response, *, elsewhere: bool = False) -> RegistryErr
     used_up = response.status == 429 and _USED_UP in said.lower()
     if response.status == 429:
         hint = _MORE_QUOTA if used_up else _SLOWER if codes else _ABUSE
+    is_strange = response.status < 300  # a page of something in front of the registry, perhaps: it may go away
     error = kind(
         text,
         method=response.method,
         url=show(response.url),
         status=response.status,
         codes=codes,
-        retryable=refused or response.status in RETRYABLE_STATUS,
+        retryable=refused or response.status in RETRYABLE_STATUS or is_strange,
         hint=hint,
     )
     asked = retry_after(response.headers, time.time())

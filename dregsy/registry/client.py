@@ -112,7 +112,8 @@ class Registry:
     async def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> None:
         """Store a manifest under a tag or its digest, byte for byte (end-7).
 
-        Raises DigestMismatch when the registry says that it stored something else.
+        Raises DigestMismatch when the registry says that it stored something else. One that does not say what it
+        stored is asked whether it did: what answers may be something in front of it.
         """
         request = Request(
             "PUT",
@@ -126,6 +127,12 @@ class Registry:
         )
         async with self._transport.send(request) as response:
             stored = response.headers.get("Docker-Content-Digest", "")
+        if not stored and await self.head_manifest(repository, reference) is None:
+            raise RegistryError(
+                f"{self.endpoint.host}/{repository} said that it stored {manifest.digest}, and did not",
+                retryable=True,
+                hint="what answers may be something in front of the registry",
+            )
         if stored.startswith(f"{manifest.digest.algorithm}:") and stored != str(manifest.digest):
             raise DigestMismatch(
                 f"{self.endpoint.host}/{repository} stored {manifest.digest} as {stored}",

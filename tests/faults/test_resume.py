@@ -54,7 +54,7 @@ async def test_everything_keeps_breaking(targets: int, large: Image, repo: str, 
         down = Fault(method="GET", path="/blobs/sha256", cut_at=BREAK, hangs_up=True, times=-1)
         up = Fault(path=SENDING, cut_upload_at=BREAK - 7, times=-1)
         with RecordingProxy(a.host, down) as source, RecordingProxy(b.host, up) as target:
-            async with Workshop(tmp_path) as shop:
+            async with Workshop(tmp_path, attempts=8) as shop:
                 to = [f"{target.host}/{repo}/to{number}:v1" for number in range(targets)]
                 results = await shop.copy(large.digest, f"{source.host}/{repo}", *to)
 
