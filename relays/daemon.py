@@ -52,11 +52,13 @@ class Client(APIClient):
         if self._tunnel is not None:
             self._custom_adapter = self._tunnel
             self.mount("http+docker://", self._tunnel)
-        self.hooks["response"].append(self._note)
         adapter: Any = self.get_adapter(self.base_url)
         if hasattr(adapter, "pools"):  # the SDK's own adapters open a connection for each URL
-            connection_of = adapter.get_connection
-            adapter.get_connection = lambda _url, proxies=None: connection_of(self.base_url, proxies)
+            pool_of = adapter.get_connection
+            adapter.get_connection = lambda _url, proxies=None: self._noting(pool_of(self.base_url, proxies))
+        else:
+            pool_for = adapter.get_connection_with_tls_context
+            adapter.get_connection_with_tls_context = lambda *args, **options: self._noting(pool_for(*args, **options))
 
     @property
     def trust_env(self) -> bool:
@@ -67,8 +69,17 @@ class Client(APIClient):
     def trust_env(self, value: bool) -> None:
         """Ignore what the HTTP library sets."""
 
-    def _note(self, response: Any, *_: Any, **__: Any) -> None:
-        self._connection = response.raw.connection or self._connection
+    def _noting(self, pool: Any) -> Any:
+        """Have the pool's connections known from when they are made: a daemon may not even begin to answer."""
+        if "_new_conn" not in vars(pool):
+            make = pool._new_conn  # noqa: SLF001 - where urllib3 lets other ways to connect come in
+
+            def noted() -> Any:
+                self._connection = make()
+                return self._connection
+
+            pool._new_conn = noted  # noqa: SLF001 - as above
+        return pool
 
     def complaint(self) -> str:
         """What ssh said; empty for nothing."""

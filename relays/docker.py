@@ -9,6 +9,7 @@ import platform as machine
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self, TypeVar
@@ -249,21 +250,21 @@ class DockerRelay:
         if former is None:
             await self._remove(task, _leftover_target(pulled, tagged), pulled.image)
         elif self._cleanup and former != pulled.image:
-            async with self._tidying(task, f"{tagged} in the docker daemon is another image now", pulled.image, former):
-                await self._daemon.ask(lambda client: client.tag(former, tagged.name, tagged.tag))
+            failure = f"{tagged} in the docker daemon is another image now"
+            tag_again = partial(Client.tag, image=former, repository=tagged.name, tag=tagged.tag)
+            await self._tidy(task, failure, tag_again, pulled.image, former)
 
     async def _remove(self, task: str, ref: Ref | None, image: str) -> None:
         """Remove a reference of an image, and the image when it was the last."""
         if self._cleanup and ref is not None:
-            async with self._tidying(task, f"{ref} could not be removed from the docker daemon", image):
-                await self._daemon.ask(lambda client: daemon.remove(client, str(ref)))
+            failure = f"{ref} could not be removed from the docker daemon"
+            await self._tidy(task, failure, partial(daemon.remove, name=str(ref)), image)
 
-    @asynccontextmanager
-    async def _tidying(self, task: str, failure: str, *images: str) -> AsyncIterator[None]:
+    async def _tidy(self, task: str, failure: str, question: Callable[[Client], object], *images: str) -> None:
         """Change names of images; a failure is only worth a warning, and a daemon that hangs is not waited for long."""
         try:
             async with asyncio.timeout(daemon.ANSWER_SECONDS), self._renaming(*images):
-                yield
+                await self._daemon.ask(question)
         except (DregsyError, TimeoutError) as error:
             why = str(error) or f"no answer within {daemon.ANSWER_SECONDS:g} s"
             self._toolbox.emit(Warned(task, f"{failure}: {why}"))
