@@ -1,7 +1,7 @@
 """What a task means right now: which images there are, and what they are to be called at which targets."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import replace
 
 from dregsy.decide import Decider
@@ -15,6 +15,7 @@ from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
 from dregsy.model.report import Decision, Failure, Outcome, Reason, Status, Unlisted, Warned
 from dregsy.model.tags import Pick
+from dregsy.model.unknown import Unknown
 from dregsy.registry.existing import Existing
 from dregsy.registry.inventory import Inventories
 from dregsy.registry.listing import Listings
@@ -69,6 +70,8 @@ class Resolver:
     async def again(self, task: Task, part: Unlisted) -> AsyncGenerator[Found, None]:
         """Give what ``copies`` could not list, in the same run."""
         existing = Existing(self._registries)
+        if not part.tags:
+            self._claims.release(_key(task), part.rule, part.repository)
         if part.repository is None:
             items = self._of_rule(task, part.rule, existing)
         else:
@@ -81,6 +84,7 @@ class Resolver:
             repositories, listed = await self._repositories(task, rule)
         except DregsyError as error:
             failed = _failed(task, rule, Ref(task.source.host, task.source.prefix or "*"), error)
+            self._claims.keep(_key(task), Unknown(task, rule, None, _is_retryable(failed)))
             for lost in Unlisted.among([failed], rule):
                 yield lost
             return
@@ -108,16 +112,18 @@ class Resolver:
         except ImageError as error:
             yield _failed(task, rule, Ref(task.source.host, name), error)
             return
-        selected, failed = await self._selected(task, rule, name, source, only)
-        for lost in failed:
+        selected, failed = await self._selected(task, rule, source, only)
+        self._claim_failed(task, rule, name, targets, failed)
+        for lost in Unlisted.among(failed, rule, name):
             yield lost
         for warning in selected.warnings:
             yield Warned(task.name, warning)
         copies: list[Copy] = []
+        waiting: list[Outcome] = []
         for pick in selected.picks:
             copy = _copy(task, rule, source, targets, pick)
-            if isinstance(copy, Outcome):
-                yield copy
+            if held := self._waiting(task, rule, name, copy):
+                waiting += held
                 continue
             async for item in self._unsettled(task, rule, copy, existing):
                 digest = selected.digests.get(pick)
@@ -125,13 +131,15 @@ class Resolver:
                     copies.append(_pinned(item, digest) if digest else item)
                 else:
                     yield item
+        for one in Unlisted.among(waiting, rule, name):
+            yield one
         self._decider.expect(task, copies)
         for copy in copies:
             yield copy
 
     async def _selected(
-        self, task: Task, rule: Rule, name: str, source: Ref, only: frozenset[str]
-    ) -> tuple[Selected, Iterable[Outcome | Unlisted]]:
+        self, task: Task, rule: Rule, source: Ref, only: frozenset[str]
+    ) -> tuple[Selected, list[Outcome]]:
         """What is selected of a repository, or ``only`` of some of its tags, and what could not be found out."""
         lost: dict[str | None, DregsyError]
         try:
@@ -140,13 +148,43 @@ class Resolver:
             lost = {pick.tag: error for pick, error in selected.failures.items()}
         except DregsyError as error:
             selected, lost = Selected(), dict.fromkeys(only or [None], error)
-        failed = [_failed(task, rule, source.with_tag(tag), error) for tag, error in lost.items()]
-        return selected, Unlisted.among(failed, rule, name)
+        return selected, [_failed(task, rule, source.with_tag(tag), error) for tag, error in lost.items()]
+
+    def _claim_failed(self, task: Task, rule: Rule, name: str, targets: tuple[Ref, ...], failed: list[Outcome]) -> None:
+        """Let nobody else have what could not be found out: that it cannot now takes no right away."""
+        for one in failed:
+            source = one.copy.source
+            if source.tag is None:
+                self._claims.keep(_key(task), Unknown(task, rule, name, _is_retryable(one)))
+                continue
+            copy = _copy(task, rule, source, targets, Pick(source.tag))
+            if isinstance(copy, Copy) and not self._claims.kept(_key(task), copy, rule, name):
+                self._claims.refused(_key(task), copy)
+
+    def _waiting(self, task: Task, rule: Rule, name: str, copy: Copy | Outcome) -> list[Outcome]:
+        """What becomes of a copy as long as it is not known whether another mapping means its tag."""
+        unknown = self._claims.kept(_key(task), copy, rule, name) if isinstance(copy, Copy) else None
+        if unknown is None or isinstance(copy, Outcome):
+            return []
+        first = unknown.rule.where
+        text = f"is left alone: {first}, which has the first right to it, could not be listed"
+        return [
+            Outcome(
+                copy,
+                target,
+                Status.FAILED,
+                failure=Failure("image", f"{target} {text}", f"see why {first} failed", unknown.retryable),
+            )
+            for target in copy.targets
+        ]
 
     async def _unsettled(
-        self, task: Task, rule: Rule, copy: Copy, existing: Existing
+        self, task: Task, rule: Rule, copy: Copy | Outcome, existing: Existing
     ) -> AsyncGenerator[Copy | Outcome, None]:
         """Give what is left of a copy once targets are settled that another rule has, or that need no look."""
+        if isinstance(copy, Outcome):
+            yield copy
+            return
         settled = dict(self._conflicts(task, copy))
         if copy.source.tag is not None and copy.source.tag in rule.immutable:
             for position, target in enumerate(copy.targets):
@@ -176,11 +214,6 @@ class Resolver:
     async def finish(self) -> int:
         """Forget what was read for a run; return how many requests lists of digests and the journal spared it."""
         return await self._decider.finish()
-
-
-def _ref(endpoint: Endpoint, name: str) -> Ref:
-    """The repository ``name`` at an endpoint; ValueError when that is not a legal one."""
-    return Ref.of(endpoint.host, f"{endpoint.prefix}/{name}" if endpoint.prefix else name)
 
 
 def _key(task: Task) -> str:
@@ -224,11 +257,11 @@ async def _left_alone(existing: Existing, endpoint: Endpoint, copy: Copy, target
 def _names(task: Task, rule: Rule, name: str) -> tuple[Ref, tuple[Ref, ...]]:
     """The repository at the source and at each target; ImageError where the mapping makes an illegal name."""
     try:
-        source = _ref(task.source, name)
+        source = task.source.ref(name)
     except ValueError as error:
         raise ImageError(str(error), hint=f"mend 'from' at {rule.where}") from None
     try:
-        return source, tuple(_ref(target, rule.rewrite.apply(name)) for target in task.targets)
+        return source, tuple(target.ref(rule.rewrite.apply(name)) for target in task.targets)
     except ValueError as error:
         raise ImageError(str(error), hint=f"mend 'to' at {rule.where}: it makes this out of {name!r}") from None
 
@@ -236,3 +269,7 @@ def _names(task: Task, rule: Rule, name: str) -> tuple[Ref, tuple[Ref, ...]]:
 def _failed(task: Task, rule: Rule, source: Ref, error: DregsyError) -> Outcome:
     copy = Copy(task.name, source, (), (), rule.platforms, rule.where, rule.subset)
     return Outcome(copy, None, Status.FAILED, failure=Failure.of(error))
+
+
+def _is_retryable(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.failure.retryable

@@ -10,6 +10,7 @@ from dregsy.model.digest import Digest
 
 DOCKER_HUB = "docker.io"
 HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+Place = tuple[str, str, str | None]
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?"
 _HOST = pattern.compile_search(rf"(?:({_LABEL}(?:\.{_LABEL})*)|\[([0-9a-fA-F:.]+)\])(?::([0-9]{{1,5}}))?")
@@ -79,6 +80,11 @@ class Ref:
     def name(self) -> str:
         """Host and repository, without tag and digest."""
         return f"{self.host}/{self.repository}"
+
+    @property
+    def place(self) -> Place:
+        """Where this is, in one spelling: host, repository and tag."""
+        return self.host, self.repository, self.tag
 
     def with_tag(self, tag: str | None, digest: Digest | None = None) -> Self:
         """The same repository under another tag and digest."""

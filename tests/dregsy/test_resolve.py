@@ -2,16 +2,18 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dregsy.embedded import images
 from dregsy.embedded.server import EmbeddedRegistry
 from dregsy.model.ages import Ages
+from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Listing, Once, Task
 from dregsy.model.platform import Platform
-from dregsy.model.report import Outcome, Reason, Status, Warned
+from dregsy.model.report import Outcome, Reason, Status, Unlisted, Warned
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagSet
 from dregsy.resolve import Found
@@ -182,6 +184,97 @@ async def test_two_sources_for_one_tag(shop: Workshop, embedded_pair: Pair) -> N
                 f"{b.host}/same:v2 is to hold {a.host}/one:v2 already, by f:3 — {hint} at f:3 and f:7",
             )
         ]
+
+
+RIGHT = "is left alone: f:3, which has the first right to it, could not be listed — see why f:3 failed"
+
+
+def flips(proxy: RecordingProxy, b: EmbeddedRegistry, **first: Any) -> Task:
+    """Build two mappings for one repository; the second also means a tag that the first does not."""
+    return task(
+        proxy.host,
+        (b.host,),
+        rule(first.pop("source", "other/one"), "m/flip", tags=("regex: v1",), where="f:3", **first),
+        rule("other/two", "m/flip", tags=("regex: [vw]1",), where="f:7"),
+    )
+
+
+async def tagged(registry: EmbeddedRegistry, repository: str) -> dict[str, Digest]:
+    """Read what the tags of a repository are."""
+    return dict(registry.store.find(repository).tags)
+
+
+@pytest.mark.parametrize(("status", "retries"), [(503, 1), (403, 0)])
+async def test_a_mapping_in_trouble_loses_no_tag(
+    status: int, retries: int, shop: Workshop, embedded_pair: Pair
+) -> None:
+    """While the first mapping for a tag cannot be listed, the second one does not get it; other tags it does."""
+    a, b = embedded_pair
+    other = images.image("two")
+    await images.seed(a, "other/one", IMAGE, "v1")
+    await images.seed(a, "other/two", other, "v1", "w1")
+    await images.seed(b, "m/flip", IMAGE, "v1")
+    with RecordingProxy(a.host, Fault(path="one/tags/list", status=status, times=-1)) as proxy:
+        report = await shop.run(flips(proxy, b), retries=retries)
+
+    failed = {str(one.target or one.copy.source): one.failure for one in report.failures}
+    assert failed.keys() == {f"{b.host}/m/flip:v1", f"{proxy.host}/other/one"}
+    assert str(failed[f"{b.host}/m/flip:v1"]) == f"{b.host}/m/flip:v1 {RIGHT}"
+    assert {"v1": IMAGE.digest, "w1": other.digest} == await tagged(b, "m/flip")
+
+
+async def test_a_mapping_gets_over_its_trouble(shop: Workshop, embedded_pair: Pair) -> None:
+    """Once the first mapping could be listed, its tag is its own as ever, and what it does not have is the second's."""
+    a, b = embedded_pair
+    other = images.image("two")
+    await images.seed(a, "other/one", IMAGE, "x")
+    await images.seed(a, "other/two", other, "v1", "w1")
+    with RecordingProxy(a.host, Fault(path="one/tags/list", status=503, times=2)) as proxy:
+        report = await shop.run(flips(proxy, b), retries=1)
+
+    assert report.ok
+    assert dict.fromkeys(("v1", "w1"), other.digest) == await tagged(b, "m/flip")
+
+
+async def test_repositories_in_trouble_lose_no_tag(shop: Workshop, embedded_pair: Pair) -> None:
+    """Where not even the repositories are known, all that the first mapping can mean stays its own."""
+    a, b = embedded_pair
+    await images.seed(a, "flip", IMAGE, "v1")
+    await images.seed(a, "other/two", images.image("two"), "v1", "w1")
+    with RecordingProxy(a.host, Fault(path="_catalog", status=503, times=-1)) as proxy:
+        items = await found(
+            shop,
+            replace(
+                flips(proxy, b),
+                rules=(
+                    rule("regex:fl.*", "m", tags=("regex: v1",), where="f:3"),
+                    *flips(proxy, b).rules[1:],
+                    rule("flip", "m/flip", tags=("v1",), where="f:8"),
+                ),
+            ),
+        )
+
+    assert [str(one.source) for one in items if isinstance(one, Copy)] == [
+        f"{proxy.host}/other/two:w1",
+        f"{proxy.host}/flip:v1",
+    ]
+    waiting = [one.outcomes for one in items if isinstance(one, Unlisted)]
+    assert [str(one.failure) for one in waiting[1]] == [f"{b.host}/m/flip:v1 {RIGHT}"]
+
+
+async def test_a_tag_in_trouble_is_not_lost(shop: Workshop, embedded_pair: Pair) -> None:
+    """A tag of which the date cannot be read stays the first mapping's, in the round after as well."""
+    a, b = embedded_pair
+    await images.seed(a, "other/one", IMAGE, "v1")
+    await images.seed(a, "other/two", images.image("two"), "v1")
+    with RecordingProxy(a.host, Fault(path="one/blobs/", status=503, times=-1)) as proxy:
+        report = await shop.run(flips(proxy, b, ages=Ages(older_than=60)), retries=1)
+
+    assert {str(one.target or one.copy.source) for one in report.failures} == {
+        f"{b.host}/m/flip:v1",
+        f"{proxy.host}/other/one:v1",
+    }
+    assert [one for one in b.requests if one.method == "PUT"] == []
 
 
 async def test_one_mapping_gives_one_tag_twice(shop: Workshop, embedded_pair: Pair) -> None:
