@@ -16,7 +16,7 @@ from dregsy.model.report import Decision, Failure, Reason
 from dregsy.model.subset import offers, subset
 from dregsy.model.tagnames import tag_for
 from dregsy.registry.client import Registry
-from dregsy.registry.contents import Contents, manifest_at, manifest_of
+from dregsy.registry.contents import Contents, manifest_at, manifest_of, no_image
 from dregsy.registry.imageconfig import read_config
 from dregsy.registry.imageid import image_id
 from dregsy.registry.inventory import Inventories
@@ -128,7 +128,7 @@ class Decider:
             return source.digest, None
         found = await registry.head_manifest(source.repository, source.reference)
         if found is None:
-            raise _no_image(source)
+            raise no_image(source)
         return found.digest, None
 
     async def _compare(self, task: Task, copy: Copy, to: int, target: Ref) -> Reason | Failure:
@@ -163,7 +163,7 @@ class Decider:
                 return await manifest_of(self._journal, registry, source.repository, source.digest)
             return await manifest_at(self._journal, registry, source.repository, source.reference)
         except NotFound:
-            raise _no_image(source) from None
+            raise no_image(source) from None
 
 
 def _is_same_tag(one: Ref, other: Ref) -> bool:
@@ -179,10 +179,6 @@ def _itself(source: Ref) -> Failure:
 def _is_told_by_tag(copy: Copy) -> bool:
     """Whether what a tag points at is all that is to be found out at the source."""
     return copy.source.digest is None and not copy.platforms and not copy.subset
-
-
-def _no_image(source: Ref) -> NotFound:
-    return NotFound(f"there is no image {source}", hint="check name and tag; it may have been deleted")
 
 
 def _child(index: Manifest, copy: Copy) -> Digest:

@@ -368,6 +368,21 @@ async def test_dated_copies_are_pinned(shop: Workshop, embedded_pair: Pair) -> N
     assert a.count("HEAD", "/manifests/") == 1
 
 
+async def test_what_comes_up_late_is_not_copied(shop: Workshop, embedded_pair: Pair) -> None:
+    """A tag that is pushed after ages were judged is not let through; one that is moved then is copied as judged."""
+    a, b = embedded_pair
+    await images.seed(a, "app", IMAGE, "v1")
+    of = task(a.host, (b.host,), rule("app", tags=("v1", "v2"), ages=Ages(older_than=60)))
+    items = shop.resolver.copies(of)
+    copies = []
+    async for item in items:
+        await images.seed(a, "app", images.image("fresh", created=datetime.now(UTC).isoformat()), "v1", "v2")
+        copies += [item] if isinstance(item, Copy) else []
+    (decision,) = [await shop.resolver.decide(of, copy) for copy in copies]
+
+    assert str(decision.copy.source) == f"{a.host}/app:v1@{IMAGE.digest}"
+
+
 async def test_undated_tags_that_fail(shop: Workshop, embedded_pair: Pair) -> None:
     """A tag whose date cannot be read is a failure of its own."""
     a, b = embedded_pair
