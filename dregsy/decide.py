@@ -110,7 +110,7 @@ class Decider:
             ]
         reasons = tuple(
             _itself(resolved.source)
-            if one.result() is Reason.CHANGED and _is_same_tag(resolved.source, target)
+            if one.result() is Reason.CHANGED and resolved.source.place == target.place
             else one.result()
             for one, target in zip(asked, resolved.targets, strict=True)
         )
@@ -164,10 +164,6 @@ class Decider:
             return await manifest_at(self._journal, registry, source.repository, source.reference)
         except NotFound:
             raise no_image(source) from None
-
-
-def _is_same_tag(one: Ref, other: Ref) -> bool:
-    return (one.name, one.tag) == (other.name, other.tag)
 
 
 def _itself(source: Ref) -> Failure:

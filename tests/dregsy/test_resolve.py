@@ -286,6 +286,17 @@ async def test_one_mapping_gives_one_tag_twice(shop: Workshop, embedded_pair: Pa
     assert [text.rpartition(" at ")[2] for _, text in failures(items)] == ["f:3"]
 
 
+async def test_one_target_in_two_spellings(shop: Workshop, embedded_pair: Pair) -> None:
+    """A registry's name in capitals is the same registry: its tags are told apart all the same."""
+    a, b = embedded_pair
+    port = b.host.rpartition(":")[2]
+    one = task(a.host, (f"localhost:{port}",), rule("one", "x", tags=("v1",), where="f:3"))
+    other = replace(task(a.host, (f"LocalHost:{port}",), rule("two", "x", tags=("v1",), where="f:7")), name="other")
+
+    assert [type(item) for item in await found(shop, one)] == [Copy]
+    assert [name for name, _ in failures(await found(shop, other))] == [f"LocalHost:{port}/x:v1"]
+
+
 async def test_only_one_target_is_taken(shop: Workshop, embedded_pair: Pair) -> None:
     """A copy still goes to those of its targets that nobody else has."""
     a, b = embedded_pair

@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 from dregsy.errors import CredentialsError
 from dregsy.model.endpoint import Login, Secret
-from dregsy.model.ref import HUB_NAMES
+from dregsy.model.ref import HUB_API_NAME, HUB_NAMES
 from dregsy.registry.vendors.api import MOST_PAGES, Names, NotOffered, Page, Tags, VendorApi, listed, texts
 from dregsy.registry.wire import basic
 
 HUB_API = "https://hub.docker.com/"
 HUB_INDEX = "https://index.docker.io/"
-HOSTS = HUB_NAMES | {"registry.hub.docker.com"}
+HOSTS = HUB_NAMES | {HUB_API_NAME}
 
 _SIZE = "100"
 _TOKEN_SECONDS = 300.0
