@@ -200,10 +200,12 @@ class Resolver:
     def _conflicts(self, task: Task, copy: Copy) -> Iterator[tuple[int, Outcome]]:
         for position, claim in self._claims.refused(_key(task), copy).items():
             target = copy.targets[position]
-            rivals = f"{claim.where} and {copy.where}" if claim.where != copy.where else copy.where
+            first, second = claim.where, copy.where
+            if first == second and claim.task != copy.task:  # an alias: one place in the file, two mappings
+                first, second = f"{first} in task {claim.task!r}", f"{second} in task {copy.task!r}"
             error = ImageError(
-                f"{target} is to hold {claim.source} already, by {claim.where}",
-                hint=f"change 'to', 'tags' or the tags' names at {rivals}",
+                f"{target} is to hold {claim.source} already, by {first}",
+                hint=f"change 'to', 'tags' or the tags' names at {' and '.join(dict.fromkeys((first, second)))}",
             )
             yield position, Outcome(copy, target, Status.FAILED, failure=Failure.of(error))
 

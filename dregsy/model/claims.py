@@ -9,10 +9,11 @@ from dregsy.model.unknown import Unknown
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a target's tag is to hold, and which mapping says so (``file:line``)."""
+    """What a target's tag is to hold, and which mapping (``file:line``) of which task says so."""
 
     source: str
     where: str
+    task: str
 
 
 class Claims:
@@ -77,4 +78,4 @@ class Claims:
 def _claim(copy: Copy) -> Claim:
     platforms = ",".join(map(str, copy.platforms or copy.subset))
     source = f"{copy.source} ({'platforms' if copy.subset else 'platform'} {platforms})" if platforms else ""
-    return Claim(source or str(copy.source), copy.where)
+    return Claim(source or str(copy.source), copy.where, copy.task)

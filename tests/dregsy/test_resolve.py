@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dregsy.config.load import load
 from dregsy.embedded import images
 from dregsy.embedded.server import EmbeddedRegistry
 from dregsy.model.ages import Ages
@@ -284,6 +285,27 @@ async def test_one_mapping_gives_one_tag_twice(shop: Workshop, embedded_pair: Pa
     items = await found(shop, task(a.host, (b.host,), rule("app", tags=("1-a", "1-b"), names=names, where="f:3")))
     assert [str(one.source) for one in items if isinstance(one, Copy)] == [f"{a.host}/app:1-a"]
     assert [text.rpartition(" at ")[2] for _, text in failures(items)] == ["f:3"]
+
+
+async def test_aliased_mappings_are_told_apart_by_their_tasks(
+    shop: Workshop, embedded_pair: Pair, tmp_path: Path
+) -> None:
+    """Where one place in the file is a mapping of two tasks, the error names both."""
+    a, b = embedded_pair
+    file = tmp_path / "sync.yaml"
+    target = f"target: {{registry: '{b.host}'}}"
+    file.write_text(
+        "tasks:\n"
+        f"  - name: one\n    source: {{registry: '{a.host}/one'}}\n    {target}\n"
+        "    mappings: &both\n      - {from: app, tags: [v1]}\n"
+        f"  - name: two\n    source: {{registry: '{a.host}/two'}}\n    {target}\n    mappings: *both\n"
+    )
+    one, two = load(str(file), environ={}).plan.tasks
+
+    assert failures(await found(shop, one)) == []
+    ((_, text),) = failures(await found(shop, two))
+    assert f"already, by {file}:6 in task 'one' — " in text
+    assert text.endswith(f" at {file}:6 in task 'one' and {file}:6 in task 'two'")
 
 
 async def test_one_target_in_two_spellings(shop: Workshop, embedded_pair: Pair) -> None:

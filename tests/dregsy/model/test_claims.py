@@ -29,8 +29,10 @@ def test_the_first_has_the_tag() -> None:
 
     assert claims.refused("a", copy("a.io/x:1", "b.io/x:1", where="f:7")) == {}
     assert claims.refused("a", copy("a.io/x:1", "b.io/x:1", where="f:8")) == {}
-    assert claims.refused("a", copy("a.io/y:1", "b.io/y:1", "b.io/x:1", where="f:9")) == {1: Claim("a.io/x:1", "f:7")}
-    assert claims.refused("a", copy("a.io/z:1", "b.io/y:1", where="f:9")) == {0: Claim("a.io/y:1", "f:9")}
+    assert claims.refused("a", copy("a.io/y:1", "b.io/y:1", "b.io/x:1", where="f:9")) == {
+        1: Claim("a.io/x:1", "f:7", "t")
+    }
+    assert claims.refused("a", copy("a.io/z:1", "b.io/y:1", where="f:9")) == {0: Claim("a.io/y:1", "f:9", "t")}
 
 
 def test_platforms_make_another_image() -> None:
