@@ -1,6 +1,7 @@
 """What is to be done about an image: its digest at the source, and whether targets have that already."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,8 @@ from dregsy.registry.imageid import image_id
 from dregsy.registry.inventory import Inventories
 from dregsy.registry.pool import Registries
 from dregsy.targets import Targets
+
+_log = logging.getLogger(__name__)
 
 
 class Decider:
@@ -84,16 +87,18 @@ class Decider:
                 return decision
         registry = self._registries.at(task.source)
         if copy.subset:
-            copy, digest, single = await self._cut(registry, copy)
+            copy, digest, manifest = await self._cut(registry, copy)
         else:
-            digest, single = await self._wanted(registry, copy)
+            digest, manifest = await self._wanted(registry, copy)
         if listed is None or listed != digest:
             if listed is not None:
                 self._inventories.doubt(task.source, copy.source)
             decision = await self._against(task, copy, digest)
-        if single is not None and {Reason.MISSING, Reason.CHANGED} & set(decision.reasons):
+        if manifest is not None and {Reason.MISSING, Reason.CHANGED} & set(decision.reasons):
             for platform in copy.subset or copy.platforms:
-                await _check_platform(self._journal, registry, copy, single, platform)
+                offer = await _offer(self._journal, registry, copy, manifest, platform)
+                if offer and offer.normalized().architecture != platform.normalized().architecture:
+                    _log.warning("%s has no image for %s: the one for %s is taken", copy.source, platform, offer)
         return decision
 
     async def _against(self, task: Task, copy: Copy, digest: Digest) -> Decision:
@@ -117,13 +122,13 @@ class Decider:
         return Decision(resolved, reasons)
 
     async def _wanted(self, registry: Registry, copy: Copy) -> tuple[Digest, Manifest | None]:
-        """The digest to copy; with it the manifest, where it is one image whose platform is still to be checked."""
+        """The digest to copy; with it the manifest that was read, where a platform is asked for."""
         source = copy.source
         if copy.platforms:
             manifest = await self._manifest(registry, source)
             if not manifest.is_index:
                 return manifest.digest, manifest
-            return _child(manifest, copy), None
+            return manifest.children[_position(manifest, copy, copy.platforms[0])].digest, manifest
         if source.digest is not None:
             return source.digest, None
         found = await registry.head_manifest(source.repository, source.reference)
@@ -155,7 +160,7 @@ class Decider:
         if not index.is_index:
             return copy, index.digest, index
         made = subset(index, copy.subset, name=str(copy.source))
-        return replace(copy, index=index.digest), made.digest, None
+        return replace(copy, index=index.digest), made.digest, index
 
     async def _manifest(self, registry: Registry, source: Ref) -> Manifest:
         try:
@@ -177,22 +182,28 @@ def _is_told_by_tag(copy: Copy) -> bool:
     return copy.source.digest is None and not copy.platforms and not copy.subset
 
 
-def _child(index: Manifest, copy: Copy) -> Digest:
-    """The entry of an index that fits the platform asked for."""
-    position = choose(copy.platforms[0], [child.platform for child in index.children])
+def _position(index: Manifest, copy: Copy, wanted: Platform) -> int:
+    """The place of the entry of an index that fits a platform best; ImageError when none does."""
+    position = choose(wanted, [child.platform for child in index.children])
     if position is None:
-        raise ImageError(f"{copy.source} has no image for {copy.platforms[0]}", hint=f"it has: {offers(index)}")
-    return index.children[position].digest
+        raise ImageError(f"{copy.source} has no image for {wanted}", hint=f"it has: {offers(index)}")
+    return position
 
 
-async def _check_platform(
+async def _offer(
     contents: Contents, registry: Registry, copy: Copy, manifest: Manifest, wanted: Platform
-) -> None:
-    """Refuse an image without an index whose config names another platform (OCI image spec, Configuration)."""
+) -> Platform | None:
+    """The platform of what is taken for another; None for an artifact, whose config names none.
+
+    ImageError where an image without an index is for another one, as its config says (OCI image spec, Configuration).
+    """
+    if manifest.is_index:
+        return manifest.children[_position(manifest, copy, wanted)].platform
     config = await read_config(contents, registry, copy.source.repository, manifest)
     try:
         offer = Platform(str(config["os"]), str(config["architecture"]), str(config.get("variant") or ""))
     except KeyError:
-        return  # an artifact's config names no platform: then there is none to be wrong
+        return None
     if choose(wanted, [offer]) is None:
         raise ImageError(f"{copy.source} has no image for {wanted}", hint=f"it has: {offer}")
+    return offer

@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -152,6 +153,29 @@ async def test_single_image(wanted: str, fits: bool, shop: Workshop, embedded_pa
     with pytest.raises(ImageError, match="has no image for linux/arm64") as caught:
         await decided(shop, of)
     assert caught.value.hint == "it has: linux/amd64"
+
+
+@pytest.mark.parametrize("more", [{"platform": "linux/arm64"}, {"subset": (Platform.parse("linux/arm64"),)}])
+@pytest.mark.parametrize("is_index", [True, False])
+async def test_another_architecture_is_told(
+    more: dict[str, Any], is_index: bool, shop: Workshop, embedded_pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What runs on a processor but was made for another one is copied with a warning, as long as it is to be copied."""
+    a, b = embedded_pair
+    image = images.image("arm", platform=Platform.parse("linux/arm/v7"))
+    await images.seed(a, "app", images.index(image, images.image("x")) if is_index else image, "v1")
+    of = task(a.host, (b.host,), rule("app", tags=("v1",), **more))
+    copy, _ = await decided(shop, of)
+    assert [record.getMessage() for record in caplog.records if record.name == "dregsy.decide"] == [
+        f"{a.host}/app:v1 has no image for linux/arm64: the one for linux/arm/v7 is taken"
+    ]
+    caplog.clear()
+    await shop.run(of)
+    caplog.clear()
+    await decided(shop, of)
+
+    assert copy.source.tag == "v1"
+    assert [record for record in caplog.records if record.name == "dregsy.decide"] == []
 
 
 async def test_artifact_has_no_platform(shop: Workshop, embedded_pair: Pair) -> None:
