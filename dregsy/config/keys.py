@@ -26,7 +26,7 @@ from dregsy.config.fields import (
 from dregsy.config.locations import Location
 from dregsy.model.listen import Listen
 from dregsy.model.platform import Platform
-from dregsy.model.ref import is_repository, is_tag
+from dregsy.model.ref import HUB_API_NAME, is_repository, is_tag
 from dregsy.model.rewrite import Rewrite, Selection
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter, TagSet
@@ -34,7 +34,6 @@ from dregsy.model.tags import TagFilter, TagSet
 LISTER = "lister"
 """The type of errors which tell that a task cannot find out a registry's repositories."""
 
-HUB_API = "registry.hub.docker.com"
 ALL = "all"
 LEAST_INTERVAL = 30
 MOST_INTERVAL = 10**9
@@ -211,7 +210,7 @@ def check_mappings(mappings: list[Mapping], info: ValidationInfo) -> list[Mappin
     kind = source.lister.kind if source.lister else "catalog"
     if kind == "index" and source.lister and not source.lister.search:
         raise problem(LISTER, "index lister requires a search expression", "write 'search:' beside 'type:'")
-    if kind == "catalog" and source.address.host == HUB_API:
+    if kind == "catalog" and source.address.host == HUB_API_NAME:
         hint = "write 'lister: {type: dockerhub}'"
         raise problem(LISTER, "DockerHub only supports list types 'dockerhub' and 'index'", hint)
     return mappings

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from dregsy.model.aws import Aws
-from dregsy.model.ref import DOCKER_HUB
+from dregsy.model.ref import DOCKER_HUB, Ref
 
 _HUB_API = "registry-1.docker.io"
 
@@ -110,6 +110,10 @@ class Endpoint:
     def whole(self) -> Self:
         """The same registry without a prefix, which all its repositories share."""
         return replace(self, prefix="") if self.prefix else self
+
+    def ref(self, name: str) -> Ref:
+        """Return the repository ``name`` below the prefix; ValueError when that is not a legal one."""
+        return Ref.of(self.host, f"{self.prefix}/{name}" if self.prefix else name)
 
     @property
     def api_host(self) -> str:

@@ -39,3 +39,10 @@ class TagNames:
         if not is_tag(named):
             raise ValueError(f"not a legal tag: {named[:160]!r}")
         return named
+
+    def origins(self, named: str) -> tuple[str, ...] | None:
+        """Return the tags that are called ``named`` at the target; None where that cannot be told."""
+        inner = named.removeprefix(self.prefix).removesuffix(self.suffix)
+        if f"{self.prefix}{inner}{self.suffix}" != named:
+            return ()
+        return (inner,) if self._replacement is None else None
