@@ -45,7 +45,7 @@ class Containers:
             "read_only": True,
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges"],
-            "tmpfs": options.pop("tmpfs", {"/tmp": ""}),
+            "tmpfs": options.pop("tmpfs", {"/tmp": ""}),  # noqa: S108 - in the container
             "group_add": options.pop("group_add", []),
         }
         made = self.client.create_container(NAME, host_config=self.client.create_host_config(**host), **options)
@@ -95,7 +95,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dockerd, A
             digest = next(line["aux"]["Digest"] for line in pushed if "aux" in line)
             client.remove_image(f"{base}:slim")
             arguments = {"BASE": f"{base}@{digest}"}
-            build = client.build(path=str(ROOT), tag=NAME, buildargs=arguments, network_mode="host", decode=True, rm=True)
+            build = client.build(
+                path=str(ROOT), tag=NAME, buildargs=arguments, network_mode="host", decode=True, rm=True
+            )
             streamed(build)
             yield daemon, client
         finally:

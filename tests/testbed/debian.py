@@ -12,8 +12,8 @@ from pathlib import Path
 ROOTS = ("apt", "ca-certificates", "libc-bin", "passwd", "python3-venv")
 _DULL = re.compile(r"/usr/share/(doc|info|lintian|locale|man|bug)/|/__pycache__/")
 _ALSO = (
-    "/etc/alternatives", "/etc/apt/sources.list.d/debian.sources", "/etc/ld.so.cache", "/etc/pip.conf", "/etc/ssl/certs",
-    "/usr/bin/awk", "/usr/bin/which", "/var/lib/dpkg/alternatives", "/var/lib/dpkg/triggers",
+    "/etc/alternatives", "/etc/apt/sources.list.d/debian.sources", "/etc/ld.so.cache", "/etc/pip.conf",
+    "/etc/ssl/certs", "/usr/bin/awk", "/usr/bin/which", "/var/lib/dpkg/alternatives", "/var/lib/dpkg/triggers",
 )  # fmt: skip
 _EMPTY = (
     "var/cache/apt/archives/partial", "var/lib/apt/lists/partial", "var/lib/dpkg/updates", "var/log/apt",
@@ -75,9 +75,7 @@ def _names(relation: str) -> list[str]:
 
 def _files(stanzas: dict[str, str]) -> Iterator[str]:
     """What belongs to packages; each below its real folder, since /bin and its like are links."""
-    listed = subprocess.run(
-        ["dpkg-query", "--listfiles", *stanzas], check=True, capture_output=True, text=True
-    ).stdout
+    listed = subprocess.run(["dpkg-query", "--listfiles", *stanzas], check=True, capture_output=True, text=True).stdout
     for line in listed.splitlines():
         if line.startswith("/") and line != "/." and not _DULL.search(line):
             yield str(Path(line).parent.resolve() / Path(line).name)
