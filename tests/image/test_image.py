@@ -70,7 +70,7 @@ def test_the_docker_relay(
 
 def test_it_is_not_root_and_carries_no_tools(containers: Containers) -> None:
     """The user is a number, no process has a right, and there is no pip; the version is that of the source."""
-    image = containers.client.inspect_image(NAME)["Config"]
+    image = containers.client.inspect_image(NAME)["Config"]  # type: ignore[no-untyped-call]  # not in the stubs
     script = "id -u; grep CapEff /proc/self/status; ls /opt/dregsy/bin; dregsy --version; dregsy relays --format json"
 
     ended = containers.run(command=["sh", "-c", script])
@@ -122,7 +122,7 @@ def test_health(containers: Containers, registry_a: DockerRegistry, repo: str) -
     told = containers.state(served)["Health"]["Log"][-1]["Output"]
 
     stop = containers.client.exec_create(served, ["sh", "-c", "kill -STOP -1"])
-    containers.client.exec_start(stop)
+    containers.client.exec_start(str(stop["Id"]))
     wait_until(lambda: containers.state(served)["Health"]["Status"] == "unhealthy")
     containers.client.kill(served)
 
