@@ -4,10 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test check fmt soak bench clean
+JUDGES := .venv/.judges
+IMAGE ?= dregsy
+
+.PHONY: help setup demo test image image-test lock check fmt soak bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 setup: $(STAMP) ## create .venv and install the project into it (editable, with everything)
 
@@ -18,9 +21,23 @@ $(STAMP): pyproject.toml tools/venv.sh
 demo: $(STAMP) ## mirror images between two registries inside the process; needs no internet
 	@$(BIN)/dregsy demo
 
-test: $(STAMP) ## install what the tests need and run them all against real servers
+test: $(STAMP) $(JUDGES) ## install what the tests need and run them all against real servers
 	@sh tools/debian-packages.sh
 	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+
+$(JUDGES): pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[judges]'
+	@touch $@
+
+image: ## build the image with docker; ARGS='--build-arg BASE=...' takes another base (docs/docker.md)
+	docker build -t $(IMAGE) $(ARGS) .
+
+image-test: $(STAMP) ## build the image on a small Debian and run it as users do (minutes; needs PyPI and Debian)
+	@sh tools/debian-packages.sh docker-registry skopeo docker.io python3-venv
+	@$(BIN)/python -m pytest tests/image $(ARGS)
+
+lock: $(STAMP) ## pin anew what the image installs from PyPI
+	@sh tools/lock.sh
 
 check: $(STAMP) ## lint, types, layers, sizes, twin files
 	@$(BIN)/ruff check .

@@ -6,6 +6,7 @@ machines do on network shares (docs/decisions/0005).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -14,6 +15,7 @@ from dregsy.config.load import Loaded, load
 from dregsy.errors import ConfigError, DregsyError, Problem
 from dregsy.model.plan import Plan
 from dregsy.model.report import Listener, Reloaded, Warned
+from dregsy.model.shard import Shard
 from dregsy.scheduler import Clock
 
 POLL = 1.0
@@ -23,18 +25,25 @@ SETTLE = 5.0
 
 
 class ConfigFile:
-    """A config file and what it last said; reading it raises ConfigError."""
+    """A config file and what it last said, for one ``shard`` of the work; reading it raises ConfigError."""
 
     def __init__(
-        self, name: str, *, environ: Mapping[str, str], strict: bool = False, stdin: TextIO | None = None
+        self,
+        name: str,
+        *,
+        environ: Mapping[str, str],
+        strict: bool = False,
+        stdin: TextIO | None = None,
+        shard: Shard | None = None,
     ) -> None:
         self.name = name
+        self._shard = shard or Shard()
         self.files = Files()
         self._environ = environ
         self._strict = strict
         self.is_lasting = Path(name).is_file()
         """Whether it can be read again, unlike the standard input and other pipes."""
-        self.loaded = load(name, environ=environ, strict=strict, stdin=stdin, files=self.files)
+        self.loaded = self._shared(load(name, environ=environ, strict=strict, stdin=stdin, files=self.files))
 
     async def read_again(self) -> Loaded:
         """Return what the file says now."""
@@ -42,7 +51,10 @@ class ConfigFile:
 
     def _load(self) -> Loaded:
         self.files = Files()
-        return load(self.name, environ=self._environ, strict=self._strict, files=self.files)
+        return self._shared(load(self.name, environ=self._environ, strict=self._strict, files=self.files))
+
+    def _shared(self, loaded: Loaded) -> Loaded:
+        return replace(loaded, plan=loaded.plan.sharded(self._shard))
 
     async def hold_now(self) -> Mapping[str, bytes]:
         """Return a digest of each of its files as they are now."""

@@ -93,7 +93,7 @@ class Resolver:
             yield Warned(task.name, f"{rule.where}: {text} — raise 'lister.maxItems'")
         if not repositories:
             yield Warned(task.name, f"{rule.where}: 'from' matches no repository of {task.source.host}")
-        for repository in repositories:
+        for repository in task.share(rule, repositories):
             async for item in self._of_repository(task, rule, repository, existing):
                 yield item
 

@@ -23,14 +23,11 @@ def scratch(state: str | None) -> Iterator[Path]:
     Also removes what processes left there that died. A live one holds a lock on its folder, which
     ends with it however it ends. UsageError when there is no place for such a folder.
     """
-    base = Path(state) / NAME if state else Path(tempfile.gettempdir()) / f"dregsy-{os.getuid()}"
+    base = Path(state) / NAME if state else _temporary() / f"dregsy-{os.getuid()}"
     try:
         folder, lock = _claim(base)
     except OSError as error:
-        raise UsageError(
-            f"there is no place for temporary files: {base} cannot be used: {error.strerror or error}",
-            hint="set 'state', or the environment's TMPDIR, to a folder that dregsy may write to",
-        ) from None
+        raise _no_place(f"{base} cannot be used: {error.strerror or error}") from None
     try:
         yield folder
     finally:
@@ -38,6 +35,19 @@ def scratch(state: str | None) -> Iterator[Path]:
         os.close(lock)
         with suppress(OSError):
             base.rmdir()  # when nobody else is in it
+
+
+def _temporary() -> Path:
+    """Where the system has temporary files; UsageError where all such places are read-only."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise _no_place(error.strerror or str(error)) from None
+
+
+def _no_place(why: str) -> UsageError:
+    hint = "set 'state', or the environment's TMPDIR, to a folder that dregsy may write to"
+    return UsageError(f"there is no place for temporary files: {why}", hint=hint)
 
 
 def _claim(base: Path) -> tuple[Path, int]:

@@ -14,7 +14,7 @@ from typing import TextIO
 import click
 
 from dregsy import __version__
-from dregsy.cli import check, demo, relays, run, show
+from dregsy.cli import check, demo, health, relays, run, show
 from dregsy.errors import DregsyError, UsageError
 
 BUG = 70
@@ -48,7 +48,7 @@ def group() -> None:
     """
 
 
-for module in (run, check, show, relays, demo):
+for module in (run, check, show, relays, health, demo):
     group.add_command(module.command)
 
 

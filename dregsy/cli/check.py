@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dregsy.cli.options import config_options, json_option, only_option, read_config, warn
+from dregsy.cli.options import config_options, json_option, only_option, read_config, shard_option, warn
 from dregsy.cli.voice import Manner, lines, log_options
 from dregsy.errors import ConfigError, Problem
 
@@ -18,15 +18,26 @@ if TYPE_CHECKING:
     from dregsy.model.endpoint import Endpoint
     from dregsy.model.plan import Plan, Task
     from dregsy.model.report import Decision, Outcome
+    from dregsy.model.shard import Shard
 
 
 @click.command("check")
 @config_options
 @only_option
+@shard_option
 @click.option("--diff", is_flag=True, help="Also ask the registries, and list what is missing or changed at targets.")
 @json_option
 @log_options
-def command(config: str | None, *, strict: bool, only: str, diff: bool, as_json: bool, manner: Manner) -> int:
+def command(  # noqa: PLR0913 - one for each option
+    config: str | None,
+    *,
+    strict: bool,
+    only: str,
+    shard: "Shard | None",
+    diff: bool,
+    as_json: bool,
+    manner: Manner,
+) -> int:
     """Check the config file; copy nothing.
 
     All problems of the file, and of the certificates for its registries, are told at once. With --diff the
@@ -36,7 +47,7 @@ def command(config: str | None, *, strict: bool, only: str, diff: bool, as_json:
     from dregsy.cli.render import Paint, complaints, problem_data
 
     try:
-        loaded = read_config(config, strict=strict)
+        loaded = read_config(config, strict=strict, shard=shard)
         tasks = app.selected(loaded.plan.tasks, only)
         unusable = tuple(_unusable_certificates(tasks))
         if unusable and not diff:

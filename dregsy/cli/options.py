@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,6 +12,7 @@ from dregsy.errors import UsageError
 
 if TYPE_CHECKING:
     from dregsy.config.load import Loaded
+    from dregsy.model.shard import Shard
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,16 +32,34 @@ def only_option(command: Command) -> Command:
     return click.option("--run", "only", metavar="REGEX", default="", help=text)(command)
 
 
+def shard_option(command: Command) -> Command:
+    """Add ``--shard``, which gives the command a Shard, or None."""
+    text = "Only this part of the repositories, 0/3 to 2/3 of three; auto/3 takes the number at the end of HOSTNAME."
+    return click.option("--shard", metavar="INDEX/COUNT", default="", help=text, callback=_shard)(command)
+
+
+def _shard(_: click.Context, __: click.Parameter, text: str) -> "Shard | None":
+    """Read what ``--shard`` says; UsageError when it means nothing."""
+    from dregsy.model.shard import Shard
+
+    try:
+        return Shard.parse(text, hostname=os.environ.get("HOSTNAME", "")) if text else None
+    except ValueError as error:
+        hint = "replicas count from 0: '0/3', '1/3' and '2/3', or 'auto/3' in the pods of a StatefulSet"
+        raise UsageError(f"--shard {text!r} {error}", hint=hint) from None
+
+
 def json_option(command: Command) -> Command:
     """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")(command)
 
 
-def read_config(config: str | None, *, strict: bool) -> "Loaded":
+def read_config(config: str | None, *, strict: bool, shard: "Shard | None" = None) -> "Loaded":
     """Read the config file; ConfigError holds all its problems, UsageError tells that none was given."""
     from dregsy.config.load import load
 
-    return load(given(config), environ=os.environ, strict=strict, stdin=sys.stdin)
+    loaded = load(given(config), environ=os.environ, strict=strict, stdin=sys.stdin)
+    return replace(loaded, plan=loaded.plan.sharded(shard)) if shard else loaded
 
 
 def given(config: str | None) -> str:

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dregsy.cli.options import config_options, given, json_option, only_option, warn
+from dregsy.cli.options import config_options, given, json_option, only_option, shard_option, warn
 from dregsy.cli.voice import Manner, log_options, on_terminal, voice
 from dregsy.errors import UsageError
 
 if TYPE_CHECKING:
     from dregsy.model.listen import Listen
     from dregsy.model.report import Event, Listener, Report
+    from dregsy.model.shard import Shard
     from dregsy.reload import ConfigFile
 
 
 @click.command("run")
 @config_options
 @only_option
+@shard_option
 @click.option(
     "--grace",
     metavar="SECONDS",
@@ -39,7 +41,15 @@ if TYPE_CHECKING:
 @json_option
 @log_options
 def command(  # noqa: PLR0913 - one for each option
-    config: str | None, *, strict: bool, only: str, grace: float, listen: str, as_json: bool, manner: Manner
+    config: str | None,
+    *,
+    strict: bool,
+    only: str,
+    shard: "Shard | None",
+    grace: float,
+    listen: str,
+    as_json: bool,
+    manner: Manner,
 ) -> int:
     """Copy what the config file asks for.
 
@@ -57,7 +67,7 @@ def command(  # noqa: PLR0913 - one for each option
     gc.freeze()
     gc.enable()
     address = _address(listen)
-    file = ConfigFile(given(config), environ=os.environ, strict=strict, stdin=sys.stdin)
+    file = ConfigFile(given(config), environ=os.environ, strict=strict, stdin=sys.stdin, shard=shard)
     warn(file.loaded)
     last = LastReports()
     with voice(as_json=as_json, manner=manner) as listener:

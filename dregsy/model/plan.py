@@ -1,6 +1,6 @@
 """What the user asked for (Plan, Task, Rule) and one image to move because of it (Copy)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ from dregsy.model.listen import Listen
 from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
 from dregsy.model.rewrite import Rewrite, Selection
+from dregsy.model.shard import Shard
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter, TagSet
 
@@ -74,7 +75,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A named set of rules between a source and its targets, and when to run it."""
+    """A named set of rules between a source and its targets, and when to run it.
+
+    ``shard`` is the part of its repositories that is to be copied here; other replicas copy the others.
+    """
 
     name: str
     schedule: Schedule
@@ -84,6 +88,15 @@ class Task:
     listing: Listing = Listing()
     verbose: bool = False
     where: str = ""
+    shard: Shard = field(default=Shard())
+
+    def share(self, rule: Rule, repositories: Iterable[str]) -> Iterator[str]:
+        """Give those of a rule's repositories that belong to this shard.
+
+        That is told by what they are called at the target: whatever goes to one repository is copied by one replica.
+        """
+        prefix = self.targets[0].prefix if self.targets else ""
+        return (name for name in repositories if self.shard.has(f"{prefix}/{rule.rewrite.apply(name)}".lstrip("/")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +132,10 @@ class Plan:
     state: State | None = None
     watch: bool = False
     listen: Listen | None = None
+
+    def sharded(self, shard: Shard) -> Self:
+        """Return the same plan for one replica of several."""
+        return replace(self, tasks=tuple(replace(task, shard=shard) for task in self.tasks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dregsy.config.load import Loaded
 from dregsy.errors import UsageError
 from dregsy.model.plan import Plan
 from dregsy.model.report import Event, Reloaded, Warned
+from dregsy.model.shard import Shard
 from dregsy.reload import POLL, SETTLE, ConfigFile, Reloader
 
 TASK = "tasks: [{name: 'NAME', source: {registry: a.example}, target: {registry: b.example}}]\n"
@@ -60,7 +61,7 @@ class Watched:
         """Return what is read next."""
         self.path.write_text(text)
         name, stream = (str(self.path), None) if stdin is None else ("-", StringIO(stdin))
-        file = ConfigFile(name, environ={}, stdin=stream)
+        file = ConfigFile(name, environ={}, stdin=stream, shard=Shard(1, 3))
         self.reloader = Reloader(file, self.prove, self.events.append, self.script)
         return await self.reloader.next()
 
@@ -92,6 +93,7 @@ async def test_change_is_read_when_it_has_settled(watched: Watched) -> None:
     loaded = await watched.next()
 
     assert (names(loaded), watched.events) == (["new"], [])
+    assert [task.shard for task in loaded.plan.tasks] == [Shard(1, 3)]
     assert 5.0 + SETTLE <= watched.script.time <= 5.0 + SETTLE + POLL
 
 

@@ -69,3 +69,13 @@ def test_state_that_cannot_be_used(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match=str(file)), scratch(str(file)):
         pass
+
+
+def test_a_system_that_is_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no temporary folder can be written to, as in a container that is read-only, it is said what helps."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/self/none"])
+
+    with pytest.raises(UsageError, match="there is no place for temporary files: No usable") as caught, scratch(None):
+        pass
+    assert "TMPDIR" in caught.value.hint

@@ -122,3 +122,12 @@ async def test_broken_certificates_do_not_keep_from_comparing(
 
     assert (ran.code, "lone.key has no client certificate" in ran.err) == (1, True)
     assert "failed" in ran.out
+
+
+async def test_diff_of_shards(dregsy: Dregsy, config: str) -> None:
+    """``--shard`` tells what one replica would copy; together they have everything once."""
+    shards = [await dregsy("check", "--diff", "--json", "-config", config, "--shard", f"{n}/2") for n in range(2)]
+
+    sources = [[image["source"] for image in json.loads(shard.out)["images"]] for shard in shards]
+    whole = json.loads((await dregsy("check", "--diff", "--json", "-config", config)).out)["images"]
+    assert sorted(image["source"] for image in whole) == sorted(sources[0] + sources[1])

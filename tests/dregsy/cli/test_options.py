@@ -3,15 +3,17 @@ import io
 import click
 import pytest
 
-from dregsy.cli.options import config_options, json_option, only_option, read_config, warn
+from dregsy.cli.options import config_options, json_option, only_option, read_config, shard_option, warn
 from dregsy.config.load import Loaded
 from dregsy.errors import Problem, UsageError
 from dregsy.model.plan import Plan, RelayChoice, State
+from dregsy.model.shard import Shard
 
 
 @click.command()
 @config_options
 @only_option
+@shard_option
 @json_option
 def command(**given: object) -> dict[str, object]:
     """Take the common options."""
@@ -22,14 +24,38 @@ def test_options_have_defaults() -> None:
     """Nothing given means: no file, all tasks, lenient, text."""
     given = command.main([], standalone_mode=False)
 
-    assert given == {"config": None, "strict": False, "only": "", "as_json": False}
+    assert given == {"config": None, "strict": False, "only": "", "shard": None, "as_json": False}
 
 
 def test_options_are_taken() -> None:
     """Each option reaches the command."""
-    given = command.main(["-c", "x", "--strict", "--run", "a", "--json"], standalone_mode=False)
+    arguments = ["-c", "x", "--strict", "--run", "a", "--shard", "1/3", "--json"]
+    given = command.main(arguments, standalone_mode=False)
 
-    assert given == {"config": "x", "strict": True, "only": "a", "as_json": True}
+    assert given == {"config": "x", "strict": True, "only": "a", "shard": Shard(1, 3), "as_json": True}
+
+
+def test_the_number_of_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--shard auto/3`` is told by HOSTNAME."""
+    monkeypatch.setenv("HOSTNAME", "dregsy-2")
+
+    assert command.main(["--shard", "auto/3"], standalone_mode=False)["shard"] == Shard(2, 3)
+
+
+def test_a_shard_that_is_none() -> None:
+    """The error says what there may be, and how it is written."""
+    with pytest.raises(UsageError, match="--shard 'auto/3' needs HOSTNAME '' to end in -0 to 2") as caught:
+        command.main(["--shard", "auto/3"], standalone_mode=False)
+
+    assert "'0/3', '1/3' and '2/3'" in caught.value.hint
+
+
+def test_a_shard_is_in_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each task of a file that is read for a shard knows of it."""
+    task = "{name: a, source: {registry: a.example}, target: {registry: b.example}}"
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"tasks: [{task}]\n"))
+
+    assert [one.shard for one in read_config("-", strict=False, shard=Shard(1, 2)).plan.tasks] == [Shard(1, 2)]
 
 
 @pytest.mark.parametrize("config", [None, ""])

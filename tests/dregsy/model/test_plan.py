@@ -9,6 +9,7 @@ from dregsy.model.endpoint import Endpoint, Given, Login, Secret
 from dregsy.model.plan import Copy, Every, Once, Plan, RelayChoice, Rule, Task
 from dregsy.model.ref import Ref
 from dregsy.model.rewrite import Rewrite, Selection
+from dregsy.model.shard import Shard
 from dregsy.model.tags import TagFilter
 
 
@@ -53,3 +54,27 @@ def test_a_copy_can_be_written_down() -> None:
     copy = Copy("t", Ref.parse("a.io/x:1"), (Ref.parse("b.io/x:1"),), (0,), where="sync.yaml:8")
 
     assert '"host": "b.io"' in dumps(asdict(copy))
+
+
+def test_a_share_is_told_by_the_name_at_the_target() -> None:
+    """Two mappings, or two tasks, that write to one repository do so in the same replica."""
+    names = [f"team/{number}" for number in range(20)]
+    one, two = plan(to="mirror"), plan(to="regex:^/,/mirror/")
+    three = plan(to="regex:^/,/")
+    deep = replace(three, tasks=(replace(three.tasks[0], targets=(Endpoint("b.io", prefix="mirror"),)),))
+
+    shares = [
+        [[*task.share(task.rules[0], names)] for index in range(3) for task in what.sharded(Shard(index, 3)).tasks]
+        for what in (one, two, deep, three)
+    ]
+
+    assert shares[0] == shares[1] == shares[2] != shares[3]
+    assert names == sorted((name for share in shares[0] for name in share), key=names.index)
+
+
+def test_a_plan_for_all() -> None:
+    """Without shards, a task has all repositories, whatever their names."""
+    task = plan().tasks[0]
+
+    assert [*task.share(task.rules[0], ["a", "b", "", "//"])] == ["a", "b", "", "//"]
+    assert replace(plan(), tasks=()).sharded(Shard(1, 2)).tasks == ()

@@ -1,0 +1,164 @@
+{{- /* What both kinds have in common: names, labels and the pod. */ -}}
+{{- define "dregsy.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "dregsy.fullname" -}}
+{{- $name := include "dregsy.name" . -}}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- /* 52 is what a CronJob may have at most */ -}}
+{{- default $full .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "dregsy.selector" -}}
+app.kubernetes.io/name: {{ include "dregsy.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "dregsy.labels" -}}
+{{ include "dregsy.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "dregsy.serviceAccount" -}}
+{{- default (ternary (include "dregsy.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "dregsy.image" -}}
+{{- $tag := default .Chart.AppVersion .Values.image.tag -}}
+{{ .Values.image.repository }}{{ ternary (printf ":%s" $tag) (printf "@%s" .Values.image.digest) (empty .Values.image.digest) }}
+{{- end -}}
+
+{{- define "dregsy.loginsSecret" -}}
+{{- if .Values.existingLoginsSecret -}}
+{{ .Values.existingLoginsSecret }}
+{{- else if .Values.logins -}}
+{{ include "dregsy.fullname" . }}-logins
+{{- end -}}
+{{- end -}}
+
+{{- define "dregsy.isDaemon" -}}
+{{- if eq .Values.kind "statefulset" }}true{{ end -}}
+{{- end -}}
+
+{{- define "dregsy.podTemplate" -}}
+metadata:
+  labels:
+    {{- include "dregsy.selector" . | nindent 4 }}
+    {{- with .Values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
+  {{- with .Values.podAnnotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- if not (include "dregsy.isDaemon" .) }}
+  restartPolicy: Never
+  {{- end }}
+  serviceAccountName: {{ include "dregsy.serviceAccount" . }}
+  automountServiceAccountToken: false
+  {{- /* the 5 seconds that cleaning up may take after the grace, and then some */}}
+  terminationGracePeriodSeconds: {{ add .Values.grace 15 }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    fsGroup: 65532
+    seccompProfile: {type: RuntimeDefault}
+  {{- with .Values.imagePullSecrets }}
+  imagePullSecrets: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.nodeSelector }}
+  nodeSelector: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.tolerations }}
+  tolerations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.affinity }}
+  affinity: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: dregsy
+      {{- include "dregsy.container" . | nindent 6 }}
+  volumes:
+    - name: config
+      {{- if .Values.existingConfigSecret }}
+      secret: {secretName: {{ .Values.existingConfigSecret }}, defaultMode: 0440}
+      {{- else }}
+      configMap: {name: {{ default (include "dregsy.fullname" .) .Values.existingConfigMap }}}
+      {{- end }}
+    - name: tmp
+      emptyDir: {medium: Memory, sizeLimit: 64Mi}
+    {{- if not (and (include "dregsy.isDaemon" .) .Values.persistence.enabled) }}
+    - name: state
+      emptyDir: {}
+    {{- end }}
+    {{- with .Values.dockerConfigSecret }}
+    - name: docker-config
+      secret:
+        secretName: {{ . }}
+        defaultMode: 0440
+        items: [{key: .dockerconfigjson, path: config.json}]
+    {{- end }}
+    {{- range $number, $cert := .Values.certs }}
+    - name: certs-{{ $number }}
+      secret: {secretName: {{ $cert.secret }}, defaultMode: 0440}
+    {{- end }}
+{{- end -}}
+
+{{- define "dregsy.container" -}}
+image: {{ include "dregsy.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args:
+  - dregsy
+  - -config=/config/config.yaml
+  - --grace={{ .Values.grace }}
+  {{- if include "dregsy.isDaemon" . }}
+  - --shard=auto/{{ .Values.replicas }}
+  - --listen=0.0.0.0:{{ .Values.port }}
+  {{- end }}
+  {{- with .Values.extraArgs }}{{ toYaml . | nindent 2 }}{{ end }}
+env:
+  # A pod on the host's network would else have the host's name.
+  - name: HOSTNAME
+    valueFrom: {fieldRef: {fieldPath: metadata.name}}
+  {{- with .Values.extraEnv }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- with include "dregsy.loginsSecret" . }}
+envFrom:
+  - secretRef: {name: {{ . }}}
+{{- end }}
+{{- if include "dregsy.isDaemon" . }}
+ports:
+  - {name: http, containerPort: {{ .Values.port }}}
+startupProbe:
+  httpGet: {path: /healthz, port: http}
+  periodSeconds: 2
+  failureThreshold: 30
+livenessProbe:
+  httpGet: {path: /healthz, port: http}
+  periodSeconds: 30
+  timeoutSeconds: 5
+  failureThreshold: 4
+readinessProbe:
+  httpGet: {path: /readyz, port: http}
+  periodSeconds: 10
+  timeoutSeconds: 5
+{{- end }}
+{{- with .Values.resources }}
+resources: {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+volumeMounts:
+  - {name: config, mountPath: /config, readOnly: true}
+  - {name: state, mountPath: /state}
+  - {name: tmp, mountPath: /tmp}
+  {{- if .Values.dockerConfigSecret }}
+  - {name: docker-config, mountPath: /home/dregsy/.docker, readOnly: true}
+  {{- end }}
+  {{- range $number, $cert := .Values.certs }}
+  - {name: certs-{{ $number }}, mountPath: {{ printf "/etc/dregsy/certs.d/%s" $cert.registry | quote }}, readOnly: true}
+  {{- end }}
+{{- end -}}
