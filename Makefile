@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test check fmt bench clean
+.PHONY: help setup demo test many check fmt bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -21,6 +21,9 @@ demo: $(STAMP) ## mirror images between two registries inside the process; needs
 test: $(STAMP) ## install what the tests need and run them all against real servers
 	@sh tools/debian-packages.sh
 	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+
+many: $(STAMP) ## mirror 10,000 tags to three targets and measure the memory (five minutes)
+	@$(BIN)/python -m pytest -s tests/e2e/many.py
 
 check: $(STAMP) ## lint, types, layers, sizes, twin files
 	@$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -123,7 +124,7 @@ class Resolver:
             yield lost
         for warning in selected.warnings:
             yield Warned(task.name, warning)
-        copies: list[Copy] = []
+        copies: deque[Copy] = deque()
         for pick in selected.picks:
             copy = _copy(task, rule, source, targets, pick)
             if isinstance(copy, Outcome):
@@ -136,8 +137,8 @@ class Resolver:
                 else:
                     yield item
         self._expect(task, copies)
-        for copy in copies:
-            yield copy
+        while copies:
+            yield copies.popleft()  # what is kept of it, its outcome, is about as large
 
     async def _selected(
         self, task: Task, rule: Rule, name: str, source: Ref, only: frozenset[str]

@@ -73,8 +73,20 @@ class Graph:
             if _BLOB_LOST.isdisjoint(error.codes) and not (error.status in {400, 404} and self._how[How.BELIEVED]):
                 raise
             self._blobs.forget(self._target, manifest.blobs)
+            self._there.difference_update(child.digest for child in manifest.children)
             await self._below(manifest, depth)
-            await self._target.put_manifest(repository, reference, manifest)
+            await self._store_again(manifest, reference)
+
+    async def _store_again(self, manifest: Manifest, reference: str) -> None:
+        """Write a manifest of which everything was there a moment ago.
+
+        What then is not there is being written by others: docker-registry shows its files half-written.
+        """
+        try:
+            await self._target.put_manifest(self._ref.repository, reference, manifest)
+        except RegistryError as error:
+            error.retryable = error.retryable or not _BLOB_LOST.isdisjoint(error.codes)
+            raise
 
     async def _below(self, manifest: Manifest, depth: int) -> None:
         if depth > DEPTH_LIMIT:

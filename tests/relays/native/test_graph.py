@@ -78,6 +78,19 @@ async def test_anew(shop: Workshop, embedded_pair: Pair) -> None:
     assert b.count("PUT", f"/manifests/{image.digest}") == 1
 
 
+@pytest.mark.parametrize(("times", "retryable"), [(1, None), (2, True)])
+async def test_half_written(times: int, retryable: bool | None, shop: Workshop, embedded_pair: Pair) -> None:
+    """A registry that does not see what is being written there by others as well is asked again, now and later."""
+    a, b = embedded_pair
+    await images.seed(a, "app", listing(images.image("x/1")), "v1")
+    said = b'{"errors": [{"code": "DIGEST_INVALID"}, {"code": "MANIFEST_BLOB_UNKNOWN"}]}'
+    busy = Fault(path="/manifests/v1", method="PUT", status=400, body=said, times=times)
+    with RecordingProxy(b.host, busy) as proxy:
+        (result,) = await shop.copy(listing(images.image("x/1")).digest, f"{a.host}/app", f"{proxy.host}/app:v1")
+        assert proxy.count("PUT", "/manifests/v1") == 2
+    assert getattr(result, "retryable", None) == retryable
+
+
 async def test_layers_in_an_index(
     shop: Workshop, embedded_pair: Pair, registry_b: DockerRegistry, repo: str, skopeo: Skopeo
 ) -> None:
