@@ -1,6 +1,7 @@
 """What a task means right now: which images there are, and what they are to be called at which targets."""
 
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import replace
 
@@ -118,7 +119,7 @@ class Resolver:
             yield lost
         for warning in selected.warnings:
             yield Warned(task.name, warning)
-        copies: list[Copy] = []
+        copies: deque[Copy] = deque()
         waiting: list[Outcome] = []
         for pick in selected.picks:
             copy = _copy(task, rule, source, targets, pick)
@@ -134,8 +135,8 @@ class Resolver:
         for one in Unlisted.among(waiting, rule, name):
             yield one
         self._decider.expect(task, copies)
-        for copy in copies:
-            yield copy
+        while copies:
+            yield copies.popleft()  # what is kept of it, its outcome, is about as large
 
     async def _selected(
         self, task: Task, rule: Rule, source: Ref, only: frozenset[str]

@@ -22,6 +22,9 @@ COLOURS = {
     "changed": "yellow",
     "failed": "red",
     "cancelled": "yellow",
+    "mended": "green",
+    "broken": "red",
+    "unknown": "yellow",
     "error": "red",
     "warning": "yellow",
 }

@@ -35,7 +35,7 @@ class TagNames:
     def apply(self, tag: str) -> str:
         """Return the tag's name at the target; ValueError when that is no legal tag."""
         named = self._replacement.apply(tag) if self._replacement is not None else tag
-        named = f"{self.prefix}{named}{self.suffix}"
+        named = f"{self.prefix}{named}{self.suffix}" if self.prefix or self.suffix else named
         if not is_tag(named):
             raise ValueError(f"not a legal tag: {named[:160]!r}")
         return named

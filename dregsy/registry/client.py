@@ -141,11 +141,15 @@ class Registry:
 
     async def has_blob(self, repository: str, digest: Digest) -> bool:
         """Tell whether a repository has a blob (end-10, HEAD)."""
+        return await self.blob_size(repository, digest) is not None
+
+    async def blob_size(self, repository: str, digest: Digest) -> int | None:
+        """Tell how many bytes a blob has, or UNKNOWN_SIZE; None when the repository has none (end-10, HEAD)."""
         request = Request(
             "HEAD", f"v2/{repository}/blobs/{digest}", repository, (pull(repository),), accept=frozenset({200, 404})
         )
         async with self._transport.send(request) as response:
-            return response.status == 200
+            return length(response) if response.status == 200 else None
 
     async def stores_blob(self, repository: str, digest: Digest) -> bool:
         """Tell whether a target has a blob, as far as its login may know: see ``stored_manifest``."""

@@ -62,6 +62,17 @@ class Blobs:
             self._journal.saw_blob(host, repository, blob.digest)
             return how
 
+    async def renew(
+        self, target: Registry, repository: str, blob: Descriptor, source: Source, on_write: Callable[[int], None]
+    ) -> How:
+        """Send a blob, whatever ``target`` says about it: what it has of it is known to be wrong."""
+        host = target.endpoint.api_host
+        delivery = _Delivery(target, repository, blob, source, on_write, self._openings)
+        async with self._lock(host, blob.digest, repository), self._lock(host, blob.digest):
+            await delivery.anew()
+            self._journal.saw_blob(host, repository, blob.digest)
+        return How.MOVED
+
     def forget(self, target: Registry, blobs: Iterable[Descriptor]) -> None:
         """Take it that nothing is known about ``blobs`` at ``target``: they were deleted, or mounted in name only."""
         self._openings.distrust(target)
@@ -100,6 +111,10 @@ class _Delivery:
         await self._send(location, self.source.blob(self.blob))
         self.openings.sent(self.target, self.repository, self.blob.digest)
         return How.MOVED
+
+    async def anew(self) -> None:
+        """Send a blob without a question."""
+        await self._send(await self.target.begin_upload(self.repository), self.source.blob(self.blob))
 
     async def near(self, home: str) -> How | None:
         """Bring a blob that ``home``, another repository of this registry, has; None when it has it no more.

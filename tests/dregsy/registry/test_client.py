@@ -292,6 +292,7 @@ async def test_blobs(registry_a: DockerRegistry, repo: str, clients: Registries)
         assert not await client.has_blob(repo, Digest.of(content)) or content == b""
         assert Digest.of(content) == await upload(client, repo, content)
         assert await client.has_blob(repo, Digest.of(content))
+        assert await client.blob_size(repo, Digest.of(content)) == len(content)
         assert content == await read(client, repo, blob_of(content))
         assert content == await read(client, repo, blob_of(content, UNKNOWN_SIZE))
 
