@@ -163,16 +163,16 @@ class Narrator:
         """Lines about what is still on its way."""
         match event:
             case CopyFound(copy) if self._logger.isEnabledFor(logging.DEBUG):
-                yield logging.DEBUG, f"found {label(copy.source)} ({copy.where})", {"task": copy.task}
+                yield logging.DEBUG, f"found {label(copy.origin)} ({copy.where})", {"task": copy.task}
             case CopyStarted(copy, reasons):
                 targets = ", ".join(map(label, copy.targets))
                 why = f" ({', '.join(reasons)})" if reasons else ""
-                yield logging.DEBUG, f"copying {label(copy.source)} -> {targets}{why}", {"task": copy.task}
+                yield logging.DEBUG, f"copying {label(copy.origin)} -> {targets}{why}", {"task": copy.task}
             case CopyRetried(outcome):
                 yield logging.WARNING, f"to be tried again: {described(outcome)}", facts(outcome)
             case RelaySaid(copy, line):
                 level = logging.INFO if copy.task in self._verbose else logging.DEBUG
-                yield level, f"{label(copy.source)}: {line}", {"task": copy.task}
+                yield level, f"{label(copy.origin)}: {line}", {"task": copy.task}
 
     def _level(self, outcome: Outcome) -> int:
         match outcome.status:
@@ -214,7 +214,7 @@ def facts(outcome: Outcome) -> dict[str, Any]:
     moved, failure = outcome.moved, outcome.failure
     known: dict[str, Any] = {
         "task": outcome.copy.task,
-        "source": label(outcome.copy.source),
+        "source": label(outcome.copy.origin),
         "target": None if outcome.target is None else label(outcome.target),
         "status": str(outcome.status),
         "reason": None if outcome.reason is None else str(outcome.reason),
@@ -280,7 +280,7 @@ def method(record: logging.LogRecord) -> str:
 
 def arrow(copy: Copy, target: Ref | None) -> str:
     """Write ``source -> target``, or the source alone where no target is known."""
-    return label(copy.source) if target is None else f"{label(copy.source)} -> {label(target)}"
+    return label(copy.origin) if target is None else f"{label(copy.origin)} -> {label(target)}"
 
 
 def label(ref: Ref) -> str:

@@ -239,6 +239,7 @@ def _copy(task: Task, rule: Rule, source: Ref, targets: tuple[Ref, ...], pick: P
         platforms=rule.platforms,
         where=rule.where,
         subset=rule.subset,
+        by_digest=pick.digest is not None,
     )
 
 

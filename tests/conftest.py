@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dregsy.embedded.server import EmbeddedRegistry
 from tests.testbed.aws import Moto
@@ -29,6 +30,9 @@ _FOREIGN = (
     "XDG_",
     "HOSTNAME",
 )
+
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")  # how fast examples come up says more of the machine than of us
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -201,6 +201,6 @@ class Progress:
             bar = ProgressBar(total=one.expected or None, completed=one.bytes, pulse=not one.expected, width=12)
             amount = f"{size(one.bytes)}/{size(one.expected)}" if one.expected else size(one.bytes)
             told = (f"layers {one.blobs}", amount) if one.moving else ("", "")
-            yield (Text(f"  {label(one.copy.source)} {where}"), bar, *told)
+            yield (Text(f"  {label(one.copy.origin)} {where}"), bar, *told)
         if len(running) > ROWS:
             yield (Text(f"  … and {len(running) - ROWS} more"),)

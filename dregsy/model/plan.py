@@ -147,7 +147,8 @@ class Copy:
     ``platforms`` is empty for the whole image. ``where`` is ``file:line`` of the mapping.
 
     With a ``subset`` of an index's platforms, ``index`` is the digest of that index, and that of
-    ``source`` is the one of the index that ``dregsy.model.subset`` makes of it.
+    ``source`` is the one of the index that ``dregsy.model.subset`` makes of it. With ``by_digest`` the mapping
+    names the digest, and the tag of ``source`` is only what the image is to be called.
 
     ``anew`` are parts of the image that targets lack or have wrong, and the manifests that lead there: they
     are written whatever a target says of them.
@@ -162,6 +163,12 @@ class Copy:
     subset: tuple[Platform, ...] = ()
     index: Digest | None = None
     anew: tuple[Digest, ...] = ()
+    by_digest: bool = False
+
+    @property
+    def origin(self) -> Ref:
+        """The image as its registry knows it: ``source``, but without a tag that the registry may not have."""
+        return self.source.with_tag(None, self.source.digest) if self.by_digest else self.source
 
     def only(self, positions: Sequence[int]) -> Self:
         """The same copy to some of its targets."""

@@ -258,7 +258,7 @@ def naive(tags: list[str], exclude: list[str], older: int | None, newer: int | N
     return left
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     tags=st.lists(st.sampled_from(list(PUSHED)), max_size=3),
     exclude=st.lists(st.sampled_from(list(PUSHED)), max_size=2),

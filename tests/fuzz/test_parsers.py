@@ -37,7 +37,6 @@ def test_fuzz(name: str) -> None:
 
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         derandomize="FUZZ" not in os.environ,
         database=None,
         suppress_health_check=list(HealthCheck),

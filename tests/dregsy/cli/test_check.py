@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+from dregsy.embedded import images
 from tests.dregsy.cli.conftest import Dregsy, Pair
 from tests.testbed.certificates import Authority
 
@@ -61,6 +62,22 @@ async def test_diff(dregsy: Dregsy, config: str, embedded_pair: Pair) -> None:
         "1 missing, 0 changed, 0 current",
     ]
     assert {request.method for request in target.requests} <= {"GET", "HEAD"}
+
+
+async def test_diff_of_digests(dregsy: Dregsy, embedded_pair: Pair, tmp_path: Path) -> None:
+    """An image that is named by digest is shown as what the source has, whatever it is to be called at the target."""
+    source, target = embedded_pair
+    digest = images.image("x").digest
+    await images.seed(source, "test/a", images.image("x"))
+    file = tmp_path / "sync.yaml"
+    file.write_text(
+        f"tasks:\n- {{name: t, source: {{registry: '{source.host}'}}, target: {{registry: '{target.host}'}},\n"
+        f"   mappings: [{{from: test/a, tags: ['foo@{digest}']}}]}}\n"
+    )
+
+    ran = await dregsy("check", "--diff", "-config", str(file))
+
+    assert f"{source.host}/test/a@{digest} -> {target.host}/test/a:foo" in ran.out
 
 
 async def test_diff_as_json(dregsy: Dregsy, config: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
@@ -156,7 +156,6 @@ def login(value: Any) -> tuple[str, str]:
     return auth.login.username, auth.login.password.reveal()
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1), st.text())
 def test_any_login_survives(username: str, password: str) -> None:
     """User name and password come out exactly as they went in, whatever characters they have."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dregsy.config.load import Loaded, load
@@ -61,7 +61,6 @@ def test_mounted_secret(tmp_path: Path) -> None:
     assert credentials.login.password.reveal() == "hunter2"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     """No sequence of bytes does anything else than load or be refused."""
@@ -143,14 +142,12 @@ TASK = {
 }
 
 
-@settings(deadline=None)
 @given(CONFIGS)
 def test_any_config(config: dict[str, object]) -> None:
     """No combination of our keys and any values does anything else than load or be refused."""
     outcome(yaml.safe_dump(config, allow_unicode=True), X="1")
 
 
-@settings(deadline=None)
 @given(st.sampled_from(list(TASK)), KEYS, CONFIGS | SCALARS)
 def test_any_change_of_a_task(key: str, inner: str, value: object) -> None:
     """Any change of a task that is right gives another Plan, or problems that tell their line."""
@@ -160,7 +157,6 @@ def test_any_change_of_a_task(key: str, inner: str, value: object) -> None:
         assert all(one.line > 0 for one in told.problems)
 
 
-@settings(deadline=None)
 @given(
     st.text(st.characters(categories=["L", "N", "P"]), min_size=12, max_size=20).map(lambda text: f"hunter{text}"),
     st.sampled_from(
@@ -182,7 +178,6 @@ def test_no_value_of_the_environment_is_told(secret: str, key: str) -> None:
     assert secret not in f"{told} {told!r} {told.problems!r}"
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=8))
 def test_no_password_is_told(password: str) -> None:
     """A password is neither in the representation of a Plan nor in a warning."""

@@ -49,6 +49,15 @@ def test_a_plan_is_not_changed_but_replaced() -> None:
     assert replace(task, schedule=Once()) != task
 
 
+def test_the_origin_of_a_copy() -> None:
+    """An image that is named by its digest has no tag at the source; another one is known by its tag."""
+    digest = f"sha256:{'0' * 64}"
+    copy = Copy("t", Ref.parse(f"a.io/x:1@{digest}"), (Ref.parse("b.io/x:1"),), (0,))
+
+    assert str(copy.origin) == f"a.io/x:1@{digest}"
+    assert str(replace(copy, by_digest=True).origin) == f"a.io/x@{digest}"
+
+
 def test_a_copy_can_be_written_down() -> None:
     """A copy holds no secret and nothing that JSON does not know."""
     copy = Copy("t", Ref.parse("a.io/x:1"), (Ref.parse("b.io/x:1"),), (0,), where="sync.yaml:8")
