@@ -16,6 +16,7 @@ from dregsy.model.ages import Ages
 from dregsy.model.aws import Aws
 from dregsy.model.endpoint import Secret
 from dregsy.model.rewrite import Rewrite, Selection
+from dregsy.model.shard import Shard
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter, TagSet
 
@@ -33,8 +34,8 @@ UPDATE = "UPDATE_CASES"
 
 
 WRITTEN = str | int | float | Path | TagFilter | TagSet | Ages | TagNames | Selection | Rewrite | Secret
-UNSET = (TagSet(), Ages(), TagNames(), Aws())
-"""What few mappings have, and is told only where they do."""
+UNSET = (TagSet(), Ages(), TagNames(), Aws(), Shard())
+"""What few mappings have, or comes of flags; it is told only where there is such."""
 
 
 def shown(value: Any, indent: str = "") -> Iterator[str]:
