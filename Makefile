@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 JUDGES := .venv/.judges
 IMAGE ?= dregsy
 
-.PHONY: help setup demo test image image-test lock check fmt bench clean
+.PHONY: help setup demo test many image image-test lock check fmt soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,6 +38,8 @@ image-test: $(STAMP) ## build the image on a small Debian and run it as users do
 
 lock: $(STAMP) ## pin anew what the image installs from PyPI
 	@sh tools/lock.sh
+many: $(STAMP) ## mirror 10,000 tags to three targets and measure the memory (five minutes)
+	@$(BIN)/python -m pytest -s tests/e2e/many.py
 
 check: $(STAMP) ## lint, types, layers, sizes, twin files
 	@$(BIN)/ruff check .
@@ -49,6 +51,10 @@ check: $(STAMP) ## lint, types, layers, sizes, twin files
 fmt: $(STAMP) ## format the code and apply safe fixes
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+soak: $(STAMP) ## copy with mixed faults for an hour, comparing all the time (ARGS='--seed 7 --seconds 60' tries it)
+	@sh tools/debian-packages.sh docker-registry
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 bench: $(STAMP) ## measure, side by side with skopeo and others in PATH (an hour; ARGS='--only W1 --scale 0.1' tries it)
 	@sh tools/debian-packages.sh docker-registry skopeo iproute2

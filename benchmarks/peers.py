@@ -74,17 +74,22 @@ class Peer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dregsy:
-    """This project, with one of its relays; ``keeps`` lets it have a journal."""
+    """This project, with one of its relays; ``keeps`` lets it have a journal; ``parallel`` copies at once."""
 
     name: str = "dregsy"
     relay: str = "native"
     keeps: bool = False
+    parallel: int = 0
     program: str = DREGSY
     version: tuple[str, ...] = ("--version",)
 
     def commands(self, job: Job) -> list[Command]:
         """One run over one task."""
-        kept = {"state": str(job.state)} if self.keeps and job.state else {}
+        settings: dict[str, Any] = {"relay": self.relay}
+        if self.keeps and job.state:
+            settings["state"] = str(job.state)
+        if self.parallel:
+            settings["parallel"] = self.parallel
         places = [{"registry": host, "skip-tls-verify": not job.tls} for host in (job.hosts.source, *job.hosts.targets)]
         task = {
             "name": "bench",
@@ -93,7 +98,7 @@ class Dregsy:
             "targets": places[1:],
             "mappings": [{"from": name} for name in job.tags],
         }
-        return [[self.program, f"-config={job.write('dregsy.yaml', {'relay': self.relay, **kept, 'tasks': [task]})}"]]
+        return [[self.program, f"-config={job.write('dregsy.yaml', {**settings, 'tasks': [task]})}"]]
 
 
 @dataclass(frozen=True, slots=True)

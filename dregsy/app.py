@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from dregsy import relay
 from dregsy.config.load import Loaded
 from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, UsageError
-from dregsy.executor import LocalExecutor
+from dregsy.executor import Executor, LocalExecutor, VerifyingExecutor
+from dregsy.inspection import Inspector
 from dregsy.journal import NAME, Journal
 from dregsy.model import pattern
 from dregsy.model.plan import Once, Plan, RelayChoice, State, Task
@@ -39,21 +41,24 @@ from dregsy.reload import ConfigFile, Reloader
 from dregsy.resolve import Resolver
 from dregsy.scheduler import Clock, WallClock, serve
 from dregsy.scratch import scratch
+from dregsy.verify import Finding, Verification
 
 GRACE = 25.0
 """How long copies in flight may go on after the first signal, in seconds; Kubernetes kills after 30."""
 _LAST_CALL = 5.0
 """How long everything may take to clean up after an abort, in seconds, before it is cancelled."""
+Item = TypeVar("Item")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-async def run(
+async def run(  # noqa: PLR0913 - one for each option of the command
     origin: Plan | ConfigFile,
     *,
     environ: Mapping[str, str],
     only: str = "",
     listeners: Sequence[Listener] = (),
     grace: float = GRACE,
+    verified: bool = False,
     clock: Clock | None = None,
 ) -> int:
     """Run the tasks whose names match ``only`` until none is left or a signal comes; return the exit code.
@@ -61,7 +66,8 @@ async def run(
     That is 0 when the last run of each task left nothing undone, else 1. The first SIGTERM or SIGINT
     lets copies in flight finish for up to ``grace`` seconds, a second one cancels them. A ConfigFile is
     read again on SIGHUP, and when its plan says ``watch`` and it changes: between two tasks the new plan
-    takes the old one's place. Raises UsageError for a filter that is no expression, and RelayUnavailable.
+    takes the old one's place. ``verified`` looks at each image where it was written. Raises UsageError for a
+    filter that is no expression, and RelayUnavailable.
     """
     last = LastReports()
     emit = _to_all([last, *listeners])
@@ -80,7 +86,7 @@ async def run(
                 reports = None
                 async with _working(plan, environ, emit) as (toolbox, mover):
                     ending.working = True
-                    orchestrator = _orchestrator(plan, toolbox, mover, ending)
+                    orchestrator = _orchestrator(plan, toolbox, mover, ending, verified=verified)
                     await serve(tasks, orchestrator.run, clock=clock, stop=ending.turn, emit=emit)
                     reports = last.reports
                 if (loaded := reloads.take()) is None:
@@ -116,26 +122,62 @@ async def check(
     return not ending.stop.is_set()
 
 
+async def verify(  # noqa: PLR0913 - one for each option of the command
+    plan: Plan,
+    *,
+    environ: Mapping[str, str],
+    found: Callable[[Task, Finding], None],
+    only: str = "",
+    deep: bool = False,
+    repair: bool = False,
+    listeners: Sequence[Listener] = (),
+) -> bool:
+    """Tell ``found`` whether what the tasks select is whole at the targets; with ``repair``, mend what is not.
+
+    ``deep`` reads every byte. Returns whether it came to its end. Raises as ``run`` does.
+    """
+    emit = _to_all(listeners)
+    tasks = selected(plan.tasks, only)
+    if not tasks:
+        emit(_nothing(plan, only))
+    async with _ending(0.0, emit) as ending, _working(plan, environ, emit) as (toolbox, mover):
+        inspector = Inspector(toolbox.registries, deep=deep)
+        executor = VerifyingExecutor(_executor(toolbox, mover), inspector, toolbox.journal)
+        verification = Verification(plan, _resolver(toolbox, mover), inspector, executor if repair else None)
+        for task in tasks:
+            await verification.run(task, partial(_told, task, found, emit))
+    return not ending.stop.is_set()
+
+
 async def prove(choice: RelayChoice, *, environ: Mapping[str, str], state: State | None = None) -> None:
     """Start and end a relay with all that it needs; raises what stands in its way, mostly RelayUnavailable."""
     async with _working(Plan((), choice, state=state), environ, _to_all(())):
         pass
 
 
-def _told(
-    task: Task, found: Callable[[Task, Decision | Outcome], None], emit: Listener, item: Decision | Outcome | Warned
-) -> None:
+def _told(task: Task, found: Callable[[Task, Item], None], emit: Listener, item: Item | Warned) -> None:
     if isinstance(item, Warned):
         emit(item)
     else:
         found(task, item)
 
 
-def _orchestrator(plan: Plan, toolbox: Toolbox, mover: Relay, ending: "_Ending") -> Orchestrator:
+def _orchestrator(
+    plan: Plan, toolbox: Toolbox, mover: Relay, ending: "_Ending", *, verified: bool = False
+) -> Orchestrator:
+    executor = _executor(toolbox, mover)
+    if verified:
+        executor = VerifyingExecutor(executor, Inspector(toolbox.registries), toolbox.journal)
+    return Orchestrator(plan, _resolver(toolbox, mover), executor, toolbox.emit, ending.stop, ending.abort)
+
+
+def _resolver(toolbox: Toolbox, mover: Relay) -> Resolver:
     repacked = mover.platform if isinstance(mover, Repacking) else None
-    resolver = Resolver(toolbox.registries, Listings(toolbox.registries), journal=toolbox.journal, repacked=repacked)
-    executor = LocalExecutor(mover, repositories=Repositories(toolbox.registries))
-    return Orchestrator(plan, resolver, executor, toolbox.emit, ending.stop, ending.abort)
+    return Resolver(toolbox.registries, Listings(toolbox.registries), journal=toolbox.journal, repacked=repacked)
+
+
+def _executor(toolbox: Toolbox, mover: Relay) -> Executor:
+    return LocalExecutor(mover, repositories=Repositories(toolbox.registries))
 
 
 def _nothing(plan: Plan, only: str) -> Warned:

@@ -7,7 +7,7 @@ DregsyError                        message, hint, exit_code, kind
 ├── RegistryError                  method, url (without secrets), status, codes, retryable
 │   ├── Unauthorized               401, or 403 with a token that lacks the scope
 │   ├── NotFound                   404: no such repository, manifest, blob or upload
-│   ├── RateLimited                429; retry_after in seconds when the registry said so
+│   ├── RateLimited                429
 │   ├── Unreachable                no connection: name, address, refusal, TLS, time-out
 │   └── DigestMismatch             bytes that are not what their digest or size says
 ├── ImageError                     the image itself cannot be copied as asked (no such platform, too large …)
@@ -99,10 +99,12 @@ class RegistryError(DregsyError):
 
     ``url`` carries neither query nor user info. ``status`` is 0 where there was no answer.
     ``codes`` are the registry's own, such as MANIFEST_UNKNOWN. ``retryable`` tells whether the
-    same request may well succeed a little later.
+    same request may well succeed a little later, ``retry_after`` in how many seconds, where the registry said so;
+    inf where that is hours away.
     """
 
     kind = "registry"
+    retry_after: float | None = None
 
     def __init__(  # noqa: PLR0913 - an error carries all that is known about it
         self,
@@ -124,9 +126,13 @@ class RegistryError(DregsyError):
 
 
 class Unauthorized(RegistryError):
-    """The registry wants a login, or other rights than the login has."""
+    """The registry wants a login, or other rights than the login has.
+
+    ``knows_us`` tells of the latter: there is a login, and the registry refuses only what was asked for.
+    """
 
     kind = "unauthorized"
+    knows_us = False
 
 
 class NotFound(RegistryError):
@@ -136,10 +142,9 @@ class NotFound(RegistryError):
 
 
 class RateLimited(RegistryError):
-    """The registry asks to slow down; ``retry_after`` in seconds, or None when it did not say."""
+    """The registry asks to slow down."""
 
     kind = "rate-limited"
-    retry_after: float | None = None
 
 
 class Unreachable(RegistryError):

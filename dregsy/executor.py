@@ -4,11 +4,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from dregsy.errors import DregsyError, RelayUnsupported
+from dregsy.inspection import Faults, Flaw, Inspector, anew
+from dregsy.journal import Journal
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Task
+from dregsy.model.ref import Ref
 from dregsy.model.report import Failure, Moved, Outcome, Status
 from dregsy.registry.repositories import Repositories
 from dregsy.relay import Relay, needs
@@ -101,6 +105,68 @@ class LocalExecutor:
         if len(results) != len(copy.targets):
             raise AssertionError(f"{len(results)} results for {len(copy.targets)} targets")
         return results
+
+
+class VerifyingExecutor:
+    """Looks at each image where another executor wrote it; one that is not whole is written once more."""
+
+    def __init__(self, inner: Executor, inspector: Inspector, journal: Journal) -> None:
+        self._inner = inner
+        self._inspector = inspector
+        self._journal = journal
+
+    async def run(self, task: Task, copy: Copy) -> tuple[Outcome, ...]:
+        """Return how it ended: an image that is not whole at a target failed there."""
+        outcomes = await self._inner.run(task, copy)
+        async with asyncio.TaskGroup() as group:
+            looks = [
+                group.create_task(self._verified(task, copy.only([position]), outcome))
+                for position, outcome in enumerate(outcomes)
+            ]
+        return tuple(look.result() for look in looks)
+
+    def finish(self) -> None:
+        """Forget what was found."""
+        self._inspector.finish()
+        self._inner.finish()
+
+    async def _verified(self, task: Task, copy: Copy, outcome: Outcome) -> Outcome:
+        if outcome.status is not Status.COPIED:
+            return outcome
+        faults = await contained(self._inspector.faults(task.targets[copy.to[0]], copy.targets[0]), copy)
+        if isinstance(faults, Failure):
+            return replace(outcome, status=Status.FAILED, failure=faults)
+        return await self.mended(task, copy, faults) if faults else outcome
+
+    async def mended(self, task: Task, copy: Copy, faults: Faults) -> Outcome:
+        """Write an image to its one target again, where ``faults`` were found, and look again."""
+        endpoint, target = task.targets[copy.to[0]], copy.targets[0]
+        await self._doubt(endpoint, target, faults)
+        (outcome,) = await self._inner.run(task, replace(copy, anew=anew(faults)))
+        if outcome.status is not Status.COPIED:
+            return outcome
+        self._inspector.forget(endpoint, target.repository, faults)
+        left = await contained(self._inspector.faults(endpoint, target), copy)
+        if not left:
+            return outcome
+        if not isinstance(left, Failure):
+            await self._doubt(endpoint, target, left)
+            left = _still(target, left)
+        return replace(outcome, status=Status.FAILED, failure=left)
+
+    async def _doubt(self, endpoint: Endpoint, target: Ref, faults: Faults) -> None:
+        """Believe no more that what is at fault is there."""
+        host = endpoint.api_host
+        self._journal.drop_blobs(host, [fault.part for fault in faults if fault.part is not None])
+        await self._journal.drop_tag(host, target.repository, target.reference)
+
+
+def _still(target: Ref, faults: Faults) -> Failure:
+    """Say that writing did not help."""
+    more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+    keeps = any(fault.flaw in {Flaw.WRONG, Flaw.UNREADABLE} for fault in faults)
+    hint = "the registry keeps what it has though it was sent anew: have it deleted from its storage, then verify again"
+    return Failure("broken", f"{target} is not whole after it was written: {faults[0]}{more}", hint if keeps else "")
 
 
 async def contained(work: Awaitable[Result], copy: Copy) -> Result | Failure:

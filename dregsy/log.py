@@ -30,6 +30,9 @@ from dregsy.model.report import (
     Warned,
 )
 
+_GUESTS = ("botocore", "boto3", "urllib3", "google")
+"""Libraries that log warnings with tracebacks, for want of a handler to standard error; their errors are told by us."""
+
 _COLOURS = {logging.ERROR: 31, logging.WARNING: 33, logging.INFO: 36}
 _GREY = 90
 _BEHIND_LISTENER = 3
@@ -105,6 +108,8 @@ def setup(
     """
     handler = LineHandler(stream)
     handler.setFormatter(JsonFormatter(methods=methods) if as_json else TextFormatter(colour=colour, methods=methods))
+    for guest in _GUESTS:
+        logging.getLogger(guest).addHandler(logging.NullHandler())
     logger = logging.getLogger("dregsy")
     logger.handlers[:] = [handler]
     logger.setLevel(level)

@@ -185,8 +185,7 @@ class _Run:
                 elif isinstance(one, Outcome):
                     self._finish([one])
                 else:
-                    self.warnings.append(one.message)
-                    self._emit(one)
+                    self._warn(one.message)
 
     async def _through(self, items: _Items) -> None:
         self._is_through = False
@@ -251,7 +250,8 @@ class _Run:
 
     async def _copied(self, copy: Copy, stale: dict[int, Reason]) -> Iterable[tuple[int, Outcome]]:
         """Have an image copied, when its turn has come, to those of its targets that lack it."""
-        async with self._copying:
+        pull = self._resolver.pulls.place(self._task.source, copy.source, self._stop, self._warn)
+        async with self._copying, pull:
             if self._stop.is_set():
                 return ()
             wanted = copy.only(list(stale))
@@ -261,6 +261,10 @@ class _Run:
             (position, replace(outcome, reason=reason))
             for (position, reason), outcome in zip(stale.items(), outcomes, strict=True)
         ]
+
+    def _warn(self, message: str) -> None:
+        self.warnings.append(message)
+        self._emit(Warned(self._task.name, message))
 
     def _finish(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:

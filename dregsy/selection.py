@@ -15,7 +15,7 @@ from dregsy.model.plan import Rule
 from dregsy.model.ref import Ref
 from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
-from dregsy.registry.contents import Contents
+from dregsy.registry.contents import Contents, no_image
 from dregsy.registry.dates import Dates
 from dregsy.registry.pool import Registries
 from dregsy.registry.pushes import Pushes
@@ -31,7 +31,7 @@ class Selected:
     """The tags that a rule means, in order.
 
     ``digests`` says what tags pointed at where their dates had to be read: that is what was judged,
-    and so what is to be copied. ``failures`` are tags of which the date could not be read.
+    and so what is to be copied. ``failures`` are tags of which the date could not be read, or that are not there.
     """
 
     picks: tuple[Pick, ...] = ()
@@ -131,7 +131,7 @@ class _Dating:
         self._moved: set[Pick] = set()
 
     async def of(self, picks: Sequence[Pick]) -> Mapping[Pick, datetime | None]:
-        """Return the dates of ``picks``; not those of digests, of missing tags, and of tags that failed."""
+        """Return the dates of ``picks``; not those of digests, and of tags that failed."""
         unknown = [pick for pick in picks if pick.digest is None and pick not in self._known]
         for pick in unknown:
             listed = self.listed.get(pick.tag or "")
@@ -175,8 +175,8 @@ class _Dating:
         repository, listed = self._source.repository, self._unconfirmed.pop(pick, None)
         try:
             head = await self._registry.head_manifest(repository, pick.tag)
-            if head is None:  # what is not there is told when it is to be copied
-                return
+            if head is None:  # what is pushed a moment later is not judged: it is not let through either
+                raise no_image(self._source.with_tag(pick.tag))
             if listed is None and (not self.listed or pick.tag in self.listed):
                 self._known[pick] = await self._dates.of(self._registry, repository, head.digest)
             elif listed is None or listed not in {"", str(head.digest)}:

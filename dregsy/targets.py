@@ -136,7 +136,7 @@ class Targets:
         Anything else is about to be replaced, and if that breaks off, nobody knows what is there.
         """
         host = endpoint.api_host
-        descriptor = await self._registries.at(endpoint).head_manifest(repository, reference)
+        descriptor = await self._registries.at(endpoint).stored_manifest(repository, reference)
         found = descriptor.digest if descriptor else None
         if not self._journal.believes_tags:
             return found

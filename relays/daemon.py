@@ -52,11 +52,13 @@ class Client(APIClient):
         if self._tunnel is not None:
             self._custom_adapter = self._tunnel
             self.mount("http+docker://", self._tunnel)
-        self.hooks["response"].append(self._note)
         adapter: Any = self.get_adapter(self.base_url)
         if hasattr(adapter, "pools"):  # the SDK's own adapters open a connection for each URL
-            connection_of = adapter.get_connection
-            adapter.get_connection = lambda _url, proxies=None: connection_of(self.base_url, proxies)
+            pool_of = adapter.get_connection
+            adapter.get_connection = lambda _url, proxies=None: self._noting(pool_of(self.base_url, proxies))
+        else:
+            pool_for = adapter.get_connection_with_tls_context
+            adapter.get_connection_with_tls_context = lambda *args, **options: self._noting(pool_for(*args, **options))
 
     @property
     def trust_env(self) -> bool:
@@ -67,8 +69,17 @@ class Client(APIClient):
     def trust_env(self, value: bool) -> None:
         """Ignore what the HTTP library sets."""
 
-    def _note(self, response: Any, *_: Any, **__: Any) -> None:
-        self._connection = response.raw.connection or self._connection
+    def _noting(self, pool: Any) -> Any:
+        """Have the pool's connections known from when they are made: a daemon may not even begin to answer."""
+        if "_new_conn" not in vars(pool):
+            make = pool._new_conn  # noqa: SLF001 - where urllib3 lets other ways to connect come in
+
+            def noted() -> Any:
+                self._connection = make()
+                return self._connection
+
+            pool._new_conn = noted  # noqa: SLF001 - as above
+        return pool
 
     def complaint(self) -> str:
         """What ssh said; empty for nothing."""
@@ -134,8 +145,10 @@ class Daemon:
                 self._missed = None
                 return
 
-    async def ask(self, question: Callable[[Client], T], *, silence: float = ANSWER_SECONDS) -> T:
-        """Return what ``question`` returns; every error of the SDK becomes a DregsyError.
+    async def ask(
+        self, question: Callable[[Client], T], *, silence: float = ANSWER_SECONDS, logins: Sequence[Login] = ()
+    ) -> T:
+        """Return what ``question`` returns; every error of the SDK becomes a DregsyError, without what ``logins`` hold.
 
         When cancelled, the connection is broken and the thread has ended before this returns.
         """
@@ -152,7 +165,7 @@ class Daemon:
                 answer.exception()  # nobody is there any more to be told
             raise
         except (DockerException, HTTPError, OSError) as error:
-            raise _translated(error) from error
+            raise _translated(error, logins) from error
 
     def _known(self) -> dict[str, str]:
         """What docker's own settings said when they were first needed."""
@@ -182,15 +195,16 @@ def _answered(client: Client, question: Callable[[Client], T], silence: float) -
         try:
             client.get(f"{client.base_url}/_ping", timeout=ANSWER_SECONDS)
         except OSError as error:
-            raise DockerException(f"ssh: {client.complaint()}") if client.complaint() else error from None
+            said = client.complaint().removeprefix("ssh: ")
+            raise DockerException(f"ssh: {said}") if said else error from None
         client.timeout = int(silence) + 1
         return question(client)
 
 
-def _translated(error: Exception) -> DregsyError:
+def _translated(error: Exception, logins: Sequence[Login] = ()) -> DregsyError:
     """Say in this project's words what the SDK or the socket reported."""
     if isinstance(error, DockerException):
-        said = redact(str(error.explanation or error) if isinstance(error, APIError) else str(error), ())
+        said = redact(str(error.explanation or error) if isinstance(error, APIError) else str(error), logins)
         return explain(said, relay=NAME, output=said)
     cause: BaseException | None = error
     while cause is not None and not (isinstance(cause, OSError) and cause.strerror):
@@ -253,9 +267,8 @@ def _counted(lines: Iterator[dict[str, Any]], tell: Callable[[int], None]) -> in
     return sum(seen.values()) if all(totals.values()) else None
 
 
-def push(client: Client, image: str, target: Ref, login: Login) -> Moved:
-    """Tag an image and push that tag; returns what the target has now."""
-    client.tag(image, target.name, target.tag)
+def push(client: Client, target: Ref, login: Login) -> Moved:
+    """Push a tag; returns what the target has now."""
     stream = client.push(target.name, target.tag, stream=True, decode=True, auth_config=_auth(login, target.host))
     statuses: dict[str, str] = {}
     digest = ""

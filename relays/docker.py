@@ -7,8 +7,9 @@ layers anew. What a copy brings into the daemon is removed, and what was there b
 import asyncio
 import platform as machine
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self, TypeVar
@@ -98,6 +99,7 @@ class DockerRelay:
         """What the daemon had before the first of the copies that are under way."""
         self._looking = asyncio.Lock()
         self._pushing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._naming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def platform(self) -> Platform:
@@ -164,7 +166,7 @@ class DockerRelay:
             shared.users -= 1
             async with shared.lock:
                 if shared.pulled and not shared.users:
-                    await self._remove(copy.task, _leftover_source(shared.pulled))
+                    await self._remove(copy.task, _leftover_source(shared.pulled), shared.pulled.image)
                     shared.pulled = None
             if not shared.users:
                 self._shared.pop(key, None)
@@ -180,9 +182,11 @@ class DockerRelay:
         platform = replace(copy.platforms[0], os_version="") if copy.platforms else None
         before = await self._had_before(until)
         try:
-            image, count = await self._in_time(until, lambda client: daemon.pull(client, source, platform, login, tell))
+            image, count = await self._in_time(
+                until, lambda client: daemon.pull(client, source, platform, login, tell), login
+            )
         except (DregsyError, asyncio.CancelledError):
-            await self._remove(copy.task, _leftover_source(Pulled(source, "", before)))
+            await self._remove(copy.task, _leftover_source(Pulled(source, "", before)), "")
             raise
         return Pulled(source, image, before), count
 
@@ -210,19 +214,29 @@ class DockerRelay:
     async def _push(self, task: str, pulled: Pulled, tagged: Ref, login: Login, until: float) -> Moved:
         """Push, and take the names that this needed away again."""
         try:
-            moved = await self._in_time(until, lambda client: daemon.push(client, pulled.image, tagged, login))
+            async with self._renaming(pulled.image, pulled.held_before(tagged)):
+                await self._in_time(until, lambda client: client.tag(pulled.image, tagged.name, tagged.tag))
+            moved = await self._in_time(until, lambda client: daemon.push(client, tagged, login), login)
         finally:
             await self._restore(task, pulled, tagged)
         pushed = tagged.with_tag(None, moved.digest)
         if pushed != pulled.source and pulled.held_before(pushed) is None:
-            await self._remove(task, pushed)
+            await self._remove(task, pushed, pulled.image)
         return moved
 
-    async def _in_time(self, until: float, question: Callable[[Client], T]) -> T:
-        """Ask with the time limit of a copy."""
+    @asynccontextmanager
+    async def _renaming(self, *images: str | None) -> AsyncIterator[None]:
+        """Have the names of images to oneself: podman before 4.8 forgets some that come or go at the same time."""
+        async with AsyncExitStack() as stack:
+            for image in sorted({image for image in images if image is not None}):
+                await stack.enter_async_context(self._naming.setdefault(image, asyncio.Lock()))
+            yield
+
+    async def _in_time(self, until: float, question: Callable[[Client], T], login: Login | None = None) -> T:
+        """Ask with the time limit of a copy; ``login`` is what the question holds."""
         try:
             async with asyncio.timeout_at(until):
-                return await self._daemon.ask(question, silence=self._toolbox.timeout)
+                return await self._daemon.ask(question, silence=self._toolbox.timeout, logins=[login] if login else [])
         except TimeoutError:
             limit = f"{self._toolbox.timeout:g} s"
             raise RelayError(f"docker: the copy did not end within {limit}", relay=NAME, retryable=True) from None
@@ -234,21 +248,26 @@ class DockerRelay:
         """Give the target's tag back to the image that had it, or remove it."""
         former = pulled.held_before(tagged)
         if former is None:
-            await self._remove(task, _leftover_target(pulled, tagged))
+            await self._remove(task, _leftover_target(pulled, tagged), pulled.image)
         elif self._cleanup and former != pulled.image:
-            try:
-                await self._daemon.ask(lambda client: client.tag(former, tagged.name, tagged.tag))
-            except DregsyError as error:
-                self._toolbox.emit(Warned(task, f"{tagged} in the docker daemon is another image now: {error}"))
+            failure = f"{tagged} in the docker daemon is another image now"
+            tag_again = partial(Client.tag, image=former, repository=tagged.name, tag=tagged.tag)
+            await self._tidy(task, failure, tag_again, pulled.image, former)
 
-    async def _remove(self, task: str, ref: Ref | None) -> None:
-        """Remove a reference, and the image when it was the last; a failure is only worth a warning."""
-        if not self._cleanup or ref is None:
-            return
+    async def _remove(self, task: str, ref: Ref | None, image: str) -> None:
+        """Remove a reference of an image, and the image when it was the last."""
+        if self._cleanup and ref is not None:
+            failure = f"{ref} could not be removed from the docker daemon"
+            await self._tidy(task, failure, partial(daemon.remove, name=str(ref)), image)
+
+    async def _tidy(self, task: str, failure: str, question: Callable[[Client], object], *images: str) -> None:
+        """Change names of images; a failure is only worth a warning, and a daemon that hangs is not waited for long."""
         try:
-            await self._daemon.ask(lambda client: daemon.remove(client, str(ref)))
-        except DregsyError as error:
-            self._toolbox.emit(Warned(task, f"{ref} could not be removed from the docker daemon: {error}"))
+            async with asyncio.timeout(daemon.ANSWER_SECONDS), self._renaming(*images):
+                await self._daemon.ask(question)
+        except (DregsyError, TimeoutError) as error:
+            why = str(error) or f"no answer within {daemon.ANSWER_SECONDS:g} s"
+            self._toolbox.emit(Warned(task, f"{failure}: {why}"))
 
 
 def _leftover_source(pulled: Pulled) -> Ref | None:

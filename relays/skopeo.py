@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -19,7 +19,8 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from dregsy.errors import DigestMismatch, DregsyError, RelayError, RelayUnavailable
+from dregsy.child import Program
+from dregsy.errors import DigestMismatch, DregsyError, RelayError, RelayUnavailable, Unauthorized
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
@@ -27,12 +28,12 @@ from dregsy.model.report import Moved, RelaySaid
 from dregsy.registry.addresses import is_loopback
 from dregsy.registry.complaints import explain, redact
 from dregsy.relay import Feature, Public, Toolbox
-from relays import child
 
 NAME = "skopeo"
 PROBE_SECONDS = 10.0
 """How long skopeo may take to tell its version and options."""
 
+_OUTPUT_LIMIT = 64 * 2**10
 _LINES_KEPT = 10
 _PRESERVE = "--preserve-digests"
 _PASSED_NAMES = frozenset({"PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"})
@@ -131,10 +132,20 @@ class SkopeoRelay:
             goal = await self._side("dest", ref, target)
             # Registries stumble when the same content arrives twice at once in one repository.
             async with self._writing.setdefault((str(origin.ref.digest), ref.name), asyncio.Lock()):
-                await self._deliver(copy, origin, goal)
+                await self._insisted(copy, origin, goal, target)
             return await self._verified(origin.ref, ref, target)
         except DregsyError as error:
             return error
+
+    async def _insisted(self, copy: Copy, origin: Side, goal: Side, target: Endpoint) -> None:
+        """Run skopeo, once again where a login was refused for which there is another now: it ran out on the way."""
+        try:
+            await self._deliver(copy, origin, goal)
+        except Unauthorized:
+            login = await self._toolbox.logins.renewed(target, goal.ref.repository, goal.login)
+            if login is None:
+                raise
+            await self._deliver(copy, origin, replace(goal, login=login))
 
     async def _side(self, name: str, ref: Ref, endpoint: Endpoint) -> Side:
         login = await self._toolbox.logins.login_for(endpoint, ref.repository)
@@ -195,8 +206,16 @@ class SkopeoRelay:
     ) -> tuple[int, str]:
         """Run skopeo with ``folder`` for its temporary files; return its exit status and its last words."""
         binary = self._settings.binary
+        tail = bytearray()
+
+        def take(chunk: bytes) -> bool:
+            tail.extend(chunk)
+            del tail[:-_OUTPUT_LIMIT]
+            return True
+
+        program = Program([binary, *arguments], _environment(folder), descriptors=descriptors)
         try:
-            return await child.run([binary, *arguments], _environment(folder), seconds, descriptors)
+            return await program.run(seconds, take), tail.decode(errors="replace")
         except TimeoutError:
             raise RelayError(f"{binary!r} did not end within {seconds:g} s", relay=NAME, retryable=True) from None
         except OSError as error:

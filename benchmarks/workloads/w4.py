@@ -9,12 +9,14 @@ from benchmarks.bed import Bed
 from benchmarks.images import MIB, Stock
 from benchmarks.link import Link, missing
 from benchmarks.measure import Contest, cold
-from benchmarks.peers import OTHERS, OURS
+from benchmarks.peers import OTHERS, OURS, Dregsy
 from benchmarks.result import Goal, Result, against, unmeasured
 from benchmarks.session import Session
 from benchmarks.workloads import w1
 
 ROUND_TRIP = 0.04
+FEWER = Dregsy("dregsy, parallel: 4", parallel=4)
+"""What waiting for round trips costs when few images are on their way."""
 CRITICAL = 9
 """Round trips that must follow each other for the first image to be there: connect, list the tags, look at
 the tag, read the manifest, connect to the target or look for a blob, open an upload, read the blob, send it,
@@ -33,7 +35,7 @@ def run(session: Session) -> list[Result]:
     with Link(ROUND_TRIP / 2) as link:
         rate, trip = _rate(session, link)
         with Bed(folder / "bed", session.data("w1"), link=link) as bed:
-            peers = session.peers(*OURS, *OTHERS)
+            peers = session.peers(*OURS, FEWER, *OTHERS)
             entries = Contest(bed, stock, folder, cold).entries(peers, session.times, count=False)
     ours = entries[0]
     sync = next((entry for entry in entries if entry.peer == "skopeo sync" and entry.runs), None)

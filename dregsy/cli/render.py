@@ -22,6 +22,9 @@ COLOURS = {
     "changed": "yellow",
     "failed": "red",
     "cancelled": "yellow",
+    "mended": "green",
+    "broken": "red",
+    "unknown": "yellow",
     "error": "red",
     "warning": "yellow",
 }
@@ -189,6 +192,7 @@ def _endpoint_data(endpoint: Endpoint) -> dict[str, Any]:
         "registry": f"{endpoint.host}/{endpoint.prefix}" if endpoint.prefix else endpoint.host,
         "login": login(endpoint),
         "skip-tls-verify": not endpoint.verify,
+        **({"private-addresses": True} if endpoint.private else {}),
         "certs-dir": [str(folder) for folder in endpoint.certs],
         **({"aws": aws} if (aws := _aws_data(endpoint.aws)) else {}),
     }

@@ -4,7 +4,8 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -15,9 +16,9 @@ from dregsy.errors import UsageError
 
 if TYPE_CHECKING:
     from dregsy.model.listen import Listen
+    from dregsy.model.plan import Plan
     from dregsy.model.report import Event, Listener, Report
     from dregsy.model.shard import Shard
-    from dregsy.reload import ConfigFile
 
 
 @click.command("run")
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     default="",
     help="Serve /metrics, /healthz and /readyz at this address; without HOST for this machine only.",
 )
+@click.option("--verify", "verified", is_flag=True, help="Look at each image where it was written: is all of it there?")
 @json_option
 @log_options
 def command(  # noqa: PLR0913 - one for each option
@@ -48,6 +50,7 @@ def command(  # noqa: PLR0913 - one for each option
     shard: "Shard | None",
     grace: float,
     listen: str,
+    verified: bool,
     as_json: bool,
     manner: Manner,
 ) -> int:
@@ -60,7 +63,7 @@ def command(  # noqa: PLR0913 - one for each option
     gc.disable()  # what is loaded here stays for good: a collector finds nothing in it, again and again
     import asyncio
 
-    import dregsy.app  # noqa: F401 - used when it runs, loaded while nothing is collected
+    import dregsy.app
     from dregsy.model.report import LastReports
     from dregsy.reload import ConfigFile
 
@@ -72,7 +75,8 @@ def command(  # noqa: PLR0913 - one for each option
     last = LastReports()
     with voice(as_json=as_json, manner=manner) as listener:
         address = address or file.loaded.plan.listen
-        code = asyncio.run(_run(file, address, only=only, listeners=[last, listener], grace=grace))
+        run = partial(dregsy.app.run, file, environ=os.environ, only=only, grace=grace, verified=verified)
+        code = asyncio.run(_served(run, file.loaded.plan, address, only, [last, listener]))
     conclude(last.reports, code, as_json=as_json, manner=manner)
     return code
 
@@ -88,25 +92,27 @@ def _address(text: str) -> "Listen | None":
         raise UsageError(f"--listen {text!r} {error}", hint=hint) from None
 
 
-async def _run(
-    file: "ConfigFile", address: "Listen | None", *, only: str, listeners: "Sequence[Listener]", grace: float
+async def _served(
+    run: "Callable[..., Awaitable[int]]",
+    plan: "Plan",
+    address: "Listen | None",
+    only: str,
+    listeners: "Sequence[Listener]",
 ) -> int:
-    """Run what the file asks for, and meanwhile serve at the address, if there is one."""
-    from dregsy import app
-
+    """Do the run, and meanwhile serve at the address, if there is one."""
     if address is None:
-        return await app.run(file, environ=os.environ, only=only, listeners=listeners, grace=grace)
+        return await run(listeners=listeners)
 
+    from dregsy.app import selected
     from dregsy.model.report import Listening
     from dregsy.web.health import Health
     from dregsy.web.metrics import Metrics
     from dregsy.web.server import Server
 
-    plan = file.loaded.plan
-    metrics, health = Metrics(app.selected(plan.tasks, only)), Health(plan.timeout)
+    metrics, health = Metrics(selected(plan.tasks, only)), Health(plan.timeout)
     async with Server(address, metrics.registry, health) as server:
         _tell(listeners, Listening(server.url))
-        return await app.run(file, environ=os.environ, only=only, listeners=[*listeners, metrics, health], grace=grace)
+        return await run(listeners=[*listeners, metrics, health])
 
 
 def _tell(listeners: "Sequence[Listener]", event: "Event") -> None:

@@ -6,17 +6,22 @@ boto3 blocks and is slow to import: it is loaded on first use, and used on threa
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from dregsy.cloud.threads import on_thread
 from dregsy.errors import CredentialsError, DregsyError, NotFound, RateLimited, RegistryError, Unauthorized, Unreachable
 from dregsy.model.aws import AwsIdentity
 
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 10, 30, 4
+_DEADLINE = 60.0
+"""Seconds for one question, with the search for a login before it, and all attempts."""
 _SESSION_NAME = "dregsy"
 _REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "ExpiredTokenException", "InvalidSignatureException"})
 _REFUSED_TOKENS = frozenset({"UnrecognizedClientException", "InvalidClientTokenId", "MissingAuthenticationToken"})
 _SLOWER = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "LimitExceededException"})
 _MISSING = frozenset({"RepositoryNotFoundException", "RegistryNotFoundException"})
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,9 @@ def _translated(place: Place, error: Exception) -> DregsyError:
         return _refusal(place, error.response)
     if isinstance(error, aws.ParamValidationError):
         return RegistryError(f"AWS cannot be asked this for {place.host}: {' '.join(str(error).split())}")
+    if isinstance(error, aws.SSLError):
+        text = f"what answers in the place of AWS for {place.host} has a certificate that is not trusted (SSLError)"
+        return Unreachable(text, hint="set AWS_CA_BUNDLE to the CA that signed it, and check what is on the way")
     if isinstance(error, aws.HTTPClientError | aws.ConnectionError):
         return Unreachable(
             f"AWS cannot be reached for {place.host}: {type(error).__name__}",
@@ -120,8 +128,11 @@ def _refusal(place: Place, response: Any) -> RegistryError:
     return RegistryError(text, status=status, codes=[code], retryable=status >= 500)
 
 
-async def on_thread(work: Callable[[], Any]) -> Any:
-    """Do what blocks on a thread."""
-    import asyncio
-
-    return await asyncio.get_running_loop().run_in_executor(None, work)
+async def ask(place: Place, work: Callable[[], Result]) -> Result:
+    """Do what asks AWS; Unreachable when that takes too long in all, each single wait being in time though."""
+    try:
+        return await on_thread(work, _DEADLINE)
+    except TimeoutError:
+        hint = "check the network, and the servers that give this machine its login of AWS (metadata, container, pod)"
+        text = f"AWS did not answer within {_DEADLINE:g} s for {place.host}"
+        raise Unreachable(text, retryable=True, hint=hint) from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dregsy.cloud.aws import Place, asking, client, on_thread
+from dregsy.cloud.aws import Place, ask, asking, client
 from dregsy.errors import CredentialsError
 from dregsy.model import pattern
 from dregsy.model.ages import Listed
@@ -76,7 +76,7 @@ async def token(
 
     Raises CredentialsError without a usable login of AWS, else Unauthorized or another RegistryError.
     """
-    data = await on_thread(partial(_authorization, ecr, identity))
+    data = await ask(ecr.place, partial(_authorization, ecr, identity))
     try:
         user, colon, password = base64.b64decode(data["authorizationToken"], validate=True).decode().partition(":")
         good = data["expiresAt"].timestamp() - now()
@@ -115,8 +115,8 @@ async def tags(ecr: EcrHost, repository: str, identity: AwsIdentity) -> AsyncGen
 async def _pages(
     ecr: EcrHost, identity: AwsIdentity, operation: str, query: dict[str, Any]
 ) -> AsyncGenerator[dict[str, Any], None]:
-    pages = await on_thread(partial(_asked, ecr, identity, operation, {**query, **ecr.owner}))
-    while (page := await on_thread(partial(_next, ecr, pages))) is not None:
+    pages = await ask(ecr.place, partial(_asked, ecr, identity, operation, {**query, **ecr.owner}))
+    while (page := await ask(ecr.place, partial(_next, ecr, pages))) is not None:
         yield page
 
 

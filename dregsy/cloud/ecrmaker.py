@@ -1,12 +1,13 @@
 """Makes the repositories that are missing at AWS's registries, which a push does not make."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from dregsy.cloud.aws import asking, client, on_thread
+from dregsy.cloud.aws import ask, asking, client
 from dregsy.cloud.ecr import EcrHost
 from dregsy.errors import DregsyError, Unauthorized
 from dregsy.model.aws import Aws, AwsIdentity, NewRepository
@@ -21,6 +22,7 @@ class EcrMaker:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._lock = threading.Lock()
         self._clients: dict[tuple[EcrHost, AwsIdentity], tuple[float, Any]] = {}
 
     async def ensure(self, ecr: EcrHost, path: str, aws: Aws) -> None:
@@ -29,7 +31,7 @@ class EcrMaker:
         Raises CredentialsError without a usable login of AWS, Unauthorized without the right to do this, else
         another RegistryError.
         """
-        await on_thread(partial(self._ensure, ecr, ecr.repository(path), aws))
+        await ask(ecr.place, partial(self._ensure, ecr, ecr.repository(path), aws))
 
     def _ensure(self, ecr: EcrHost, name: str, aws: Aws) -> None:
         api = self._client(ecr, aws.identity)
@@ -53,11 +55,13 @@ class EcrMaker:
             _put_policy(api, ecr, name, aws.new.lifecycle_policy)
 
     def _client(self, ecr: EcrHost, identity: AwsIdentity) -> Any:
-        until, api = self._clients.get((ecr, identity), (float("-inf"), None))
-        if self._clock() >= until:
-            api = client(ecr.place, ecr.service, identity)
-            self._clients[ecr, identity] = self._clock() + _KEPT, api
-        return api
+        """Return a client; all who want one wait for the first, whose search for a login may take its time."""
+        with self._lock:
+            until, api = self._clients.get((ecr, identity), (float("-inf"), None))
+            if self._clock() >= until:
+                api = client(ecr.place, ecr.service, identity)
+                self._clients[ecr, identity] = self._clock() + _KEPT, api
+            return api
 
 
 def _is_there(api: Any, ecr: EcrHost, name: str) -> bool | None:

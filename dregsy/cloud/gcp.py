@@ -4,7 +4,6 @@ The only place that knows google-auth, which blocks and is slow to import: it is
 and works on threads. The search for credentials itself follows the environment that is handed in.
 """
 
-import asyncio
 import http.client
 import json
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from dregsy.cloud.threads import on_thread
 from dregsy.errors import CredentialsError
 from dregsy.model import pattern
 from dregsy.model.endpoint import Login, Secret
@@ -68,8 +68,7 @@ async def token(host: str, environ: Mapping[str, str], home: Path) -> tuple[Logi
     """
     search = _Search(host, environ, home, time.monotonic() + _DEADLINE)
     try:
-        async with asyncio.timeout(_DEADLINE):
-            return await asyncio.get_running_loop().run_in_executor(None, search.token)
+        return await on_thread(search.token, _DEADLINE)
     except TimeoutError:
         raise search.too_late() from None
 

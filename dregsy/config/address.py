@@ -5,9 +5,7 @@ from typing import Any
 
 from dregsy.cloud.ecr import PUBLIC_HOSTS, EcrHost
 from dregsy.config.fields import LOCATION, problem, read_text
-from dregsy.model.ref import DOCKER_HUB, Ref
-
-_HUB_API = "registry.hub.docker.com"
+from dregsy.model.ref import HUB_API_NAME, HUB_NAMES, Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Address:
     @property
     def is_docker_hub(self) -> bool:
         """Whether it is Docker Hub, which lists no catalog."""
-        return self.host in {DOCKER_HUB, "index.docker.io", "registry-1.docker.io", _HUB_API}
+        return self.host in HUB_NAMES | {HUB_API_NAME}
 
 
 def read_address(value: Any) -> Address:

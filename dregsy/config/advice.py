@@ -3,14 +3,18 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from dregsy.config import keys, relays
+from dregsy.config import keys, locations, relays
 from dregsy.config.anchors import upstream_reading
 from dregsy.config.problems import Findings, Loc
+from dregsy.model import pattern
 from dregsy.model.endpoint import Given
+from dregsy.model.ref import is_repository
+from dregsy.model.tags import TagFilter
 
 LEAST_REFRESH = 3600.0
 """The shortest time, in seconds, between two tokens from AWS."""
 _UNLIKELY = 0.001
+_COUNT = pattern.compile_search(r"keep:\s*(latest|newest)\s[^|]*")
 
 
 def give(config: keys.Config, relay: str, findings: Findings) -> None:
@@ -25,11 +29,11 @@ def give(config: keys.Config, relay: str, findings: Findings) -> None:
         if not task.mappings:
             findings.warning((*loc, "mappings"), "has no mappings, so this task does nothing", "add some")
         for key, place in _places(task):
-            for inner, message, hint in _place(place, relay):
+            for inner, message, hint in _place(place, relay, is_source=key == ("source",)):
                 findings.warning((*loc, *key, inner), message, hint)
         if task.source is not None and task.source.repository is not None:
             findings.warning((*loc, "source", "repository"), "is not used: nothing is written to a source", "remove it")
-        for way, message, hint in _anchored(task):
+        for way, message, hint in (*_anchored(task), *_vain(task)):
             findings.warning((*loc, *way), message, hint)
         if _lists_docker_hub(task):
             message = "Docker Hub lists the repositories of one namespace only"
@@ -55,10 +59,36 @@ def _general(config: keys.Config) -> Iterator[tuple[Loc, str, str]]:
 def _anchored(task: keys.Task) -> Iterator[tuple[Loc, str, str]]:
     """Point at expressions that select something else upstream."""
     for way, expression in _expressions(task):
-        if upstream := upstream_reading(expression):
-            meant = f"{'!' if expression.startswith('!') else ''}({expression.removeprefix('!')})"
+        sign = "!" if way[-1] != "from" and expression.startswith("!") else ""
+        text = expression.removeprefix(sign)
+        if upstream := upstream_reading(text):
+            upstream, meant = f"{sign}{upstream}", f"{sign}({text})"
             message = "has to match as a whole, but upstream dregsy anchors only its two ends"
             yield way, message, f"write '{meant}' if a whole match is meant, or '{upstream}' for what upstream selects"
+
+
+def _vain(task: keys.Task) -> Iterator[tuple[Loc, str, str]]:
+    """Point at what can never match, and at texts that look like something else."""
+    for number, mapping in enumerate(task.mappings):
+        for way, message, hint in _vain_in(mapping):
+            yield ("mappings", number, *way), message, hint
+
+
+def _vain_in(mapping: keys.Mapping) -> Iterator[tuple[Loc, str, str]]:
+    selects = mapping.source.fixed is None
+    if selects and mapping.source.text.startswith("regex:!"):
+        yield ("from",), "'!' inverts nothing here: it belongs to the names", "name what is to be taken"
+    prefix = mapping.to.text.removeprefix("/")
+    if selects and mapping.to.text and not prefix.startswith("regex:") and not is_repository(prefix):
+        yield ("to",), "gives no legal repository name", "no tag, small letters, no '/' at its end"
+    for position, item in enumerate(mapping.tags):
+        if _COUNT.fullmatch(item.strip()) and not TagFilter.parse([item]).counts:
+            message = "is an expression, and no tag has a blank"
+            yield ("tags", position), message, "write 'keep: latest 5' or 'keep: newest 5', with a number"
+    if {text.lower() for text in mapping.skip_existing.items} & {"true", "false"}:
+        yield ("skip-existing",), "means a tag of that name", "write true or false without quotes, and not as a list"
+    if mapping.newer_than is not None and mapping.older_than is not None and mapping.newer_than <= mapping.older_than:
+        yield ("newer-than",), "leaves nothing of what is old enough for 'older-than'", "make it the longer of the two"
 
 
 def _expressions(task: keys.Task) -> Iterator[tuple[Loc, str]]:
@@ -72,7 +102,7 @@ def _expressions(task: keys.Task) -> Iterator[tuple[Loc, str]]:
                 yield ("mappings", number, "tags", position), expression.strip()
 
 
-def _places(task: keys.Task) -> Iterator[tuple[Loc, keys.Location]]:
+def _places(task: keys.Task) -> Iterator[tuple[Loc, locations.Location]]:
     if task.source is not None:
         yield ("source",), task.source
     if task.target is not None:
@@ -81,11 +111,13 @@ def _places(task: keys.Task) -> Iterator[tuple[Loc, keys.Location]]:
         yield ("targets", position), target
 
 
-def _place(place: keys.Location, relay: str) -> Iterator[tuple[str, str, str]]:
+def _place(place: locations.Location, relay: str, *, is_source: bool) -> Iterator[tuple[str, str, str]]:
     if place.auth_refresh is not None and place.auth_refresh < LEAST_REFRESH:
         yield "auth-refresh", "is raised to 1h, the least there is", "write 1h or more; tokens last 12h"
     if place.auth_refresh is not None and place.auth is not None:
         yield "auth", "is not used: 'auth-refresh' asks for logins from AWS", "remove one of them"
+    if place.rate_limit is not None and not is_source:
+        yield "rate-limit", "is not used: what is written is no pull", "write it at the source"
     if place.skip_tls_verify and relay == relays.DOCKER:
         hint = "tell the daemon, with 'insecure-registries'"
         yield "skip-tls-verify", "does not reach the docker daemon, which pulls and pushes", hint

@@ -7,17 +7,13 @@ from collections.abc import Iterator
 
 
 def upstream_reading(expression: str) -> str | None:
-    """Return the expression that selects here what ``expression`` does upstream; None when that is the same.
-
-    A leading ``!`` inverts, and stays.
-    """
-    text = expression.removeprefix("!")
-    sides = list(_alternatives(text))
+    """Return the expression that selects here what ``expression`` does upstream; None when that is the same."""
+    sides = list(_alternatives(expression))
     if len(sides) == 1:
         return None
     last = len(sides) - 1
     read = [_open(side, left=place > 0, right=place < last) for place, side in enumerate(sides)]
-    return None if read == sides else ("!" if expression.startswith("!") else "") + "|".join(read)
+    return None if read == sides else "|".join(read)
 
 
 def _open(side: str, *, left: bool, right: bool) -> str:

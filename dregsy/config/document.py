@@ -28,7 +28,7 @@ def resolve(
     """Build the document of a file; nothing is replaced in values below keys named in ``verbatim``.
 
     ``files`` notes the files that ``${file:…}`` names.
-    Raises ConfigError when aliases let it grow beyond ``source.NODE_LIMIT``, or for a wrong merge key.
+    Raises ConfigError when it grows beyond ``source.NODE_LIMIT`` or ``source.FILE_LIMIT``, or for a wrong merge key.
     """
     resolution = _Resolution(read.file, environ, verbatim, files or Files())
     data = None if read.root is None else resolution.value(read.root, (), replaced=True)
@@ -43,11 +43,12 @@ class _Resolution:
     files: Files
     unresolved: dict[Loc, environment.Unresolved] = field(default_factory=dict)
     count: int = 0
+    room: int = source.FILE_LIMIT
 
     def value(self, node: Node, loc: Loc, *, replaced: bool) -> Data:
         self._count(node, len(loc))
         if isinstance(node, Leaf):
-            return self._scalar(node.text, loc) if replaced else _null_or(node.text)
+            return self._scalar(node.text, node.line, loc) if replaced else _null_or(node.text)
         if isinstance(node, Sequence):
             items = Items(node.line)
             for position, item in enumerate(node.items):
@@ -86,14 +87,19 @@ class _Resolution:
                 raise ConfigError([Problem(self.file, one.line, "", message, "write '<<: *anchor' of a mapping")])
             yield from self._pairs(one, depth + 1)
 
-    def _scalar(self, text: Scalar, loc: Loc) -> Data:
+    def _scalar(self, text: Scalar, line: int, loc: Loc) -> Data:
         if "${" not in text:
             return _null_or(text)
         try:
-            value = environment.replace(text, self.environ, self.files)
+            value = environment.replace(text, self.environ, self.files, self.room)
+        except environment.TooLong:
+            message = f"grows beyond {source.FILE_LIMIT // 2**20} MiB by what is put in for '${{…}}'"
+            hint = "an alias ('*') counts as all that it stands for"
+            raise ConfigError([Problem(self.file, line, "", message, hint)]) from None
         except environment.Unresolved as error:
             self.unresolved[loc] = error
             return None
+        self.room -= len(value)
         return Scalar.of(value, written=text) if value else None
 
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError, create_model
 
-from dregsy.config import advice, keys, relays
+from dregsy.config import advice, keys, locations, relays
 from dregsy.config.document import Document
 from dregsy.config.fields import LOCATION
 from dregsy.config.problems import Findings, Loc, explained, value_at
@@ -13,7 +13,7 @@ from dregsy.config.source import Items, Scalar, Table, shown
 from dregsy.errors import ConfigError
 from dregsy.model.ages import Ages
 from dregsy.model.aws import Aws, AwsIdentity, NewRepository
-from dregsy.model.endpoint import Ambient, Credentials, EcrToken, Endpoint
+from dregsy.model.endpoint import Ambient, Credentials, EcrToken, Endpoint, RateLimit
 from dregsy.model.plan import Cron, Every, Listing, Once, Plan, RelayChoice, Rule, Schedule, State, Task
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter
@@ -167,17 +167,20 @@ class _Builder:
             names=TagNames.parse(mapping.to_tag, mapping.tag_prefix, mapping.tag_suffix),
         )
 
-    def _endpoint(self, location: keys.Location) -> Endpoint:
+    def _endpoint(self, location: locations.Location) -> Endpoint:
+        limit = location.rate_limit
         return Endpoint(
             host=location.address.host,
             prefix=location.address.prefix,
             credentials=_credentials(location),
             verify=not location.skip_tls_verify,
+            private=location.private_addresses,
             certs=self._relay.certs,
             aws=_aws(location),
+            rate_limit=RateLimit(limit.least, limit.retry) if limit else RateLimit(),
         )
 
-    def _listing(self, lister: keys.Lister | None) -> Listing:
+    def _listing(self, lister: locations.Lister | None) -> Listing:
         limits = self._config.lister
         count, cache = limits.max_items or _DEFAULT_LIMIT, limits.cache_duration or _DEFAULT_CACHE
         return Listing(
@@ -194,7 +197,7 @@ def _schedule(task: keys.Task) -> Schedule:
     return Every(task.interval) if task.interval else Once()
 
 
-def _credentials(location: keys.Location) -> Credentials:
+def _credentials(location: locations.Location) -> Credentials:
     if location.auth_refresh is not None:
         return EcrToken(max(location.auth_refresh, advice.LEAST_REFRESH))
     if location.auth is None and (location.aws_profile or location.role_arn):
@@ -202,6 +205,6 @@ def _credentials(location: keys.Location) -> Credentials:
     return location.auth or Ambient()
 
 
-def _aws(location: keys.Location) -> Aws:
+def _aws(location: locations.Location) -> Aws:
     new = location.repository.settings() if location.repository else NewRepository()
     return Aws(AwsIdentity(location.aws_profile, location.role_arn), new)

@@ -22,18 +22,27 @@ class Unresolved(DregsyError):
     kind = "config"
 
 
-def replace(text: str, environ: Mapping[str, str], files: Files | None = None) -> str:
+class TooLong(DregsyError):
+    """What is put in is more than there is room for."""
+
+    kind = "config"
+
+
+def replace(text: str, environ: Mapping[str, str], files: Files | None = None, room: float = float("inf")) -> str:
     """Return ``text`` with every ``${…}`` replaced; ``$${`` stands for ``${`` itself. Unresolved says why not.
 
-    ``files`` notes the files that are read.
+    ``files`` notes the files that are read. TooLong as soon as the result has more than ``room`` characters.
     """
     files = files or Files()
     parts: list[str] = []
-    done = 0
+    done = length = 0
     for match in _REPLACED.finditer(text):
         start, end = match.span()
         inside, closed = match.group(1), bool(match.group(2))
         parts += text[done:start], _value(inside, environ, files, closed=closed)
+        length += start - done + len(parts[-1])
+        if length > room:
+            raise TooLong("what is to be put in is too long")
         done = end
     return "".join((*parts, text[done:]))
 

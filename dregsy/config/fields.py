@@ -1,4 +1,4 @@
-"""The types of single values: read as dregsy's YAML library reads them, which is not what pydantic would do.
+"""Sections, and the types of single values, read as dregsy's YAML library reads them, not as pydantic would.
 
 Numbers and booleans count only without quotes, texts are taken as they stand, durations are Go's.
 """
@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from pydantic import PlainValidator
+from pydantic import BaseModel, ConfigDict, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from dregsy.config.source import Scalar
@@ -33,6 +33,23 @@ _AUTH_HINT = "make it with: printf '%s:%s' USER PASSWORD | base64 -w0"
 
 LOCATION = "location"
 """The type of errors which tell what is wrong with a source or target as a whole."""
+
+
+class Section(BaseModel):
+    """Keys and values of the file; a null is the same as leaving its key out.
+
+    A field without default is read even when its key is left out: as a null, which may be a problem of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        required = {info.alias or name: None for name, info in cls.model_fields.items() if info.is_required()}
+        return required | {key: value for key, value in data.items() if value is not None}
 
 
 def problem(kind: str, message: str, hint: str = "") -> PydanticCustomError:

@@ -5,18 +5,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 from pydantic_core.core_schema import ValidationInfo
 
-from dregsy.config.address import Address, read_address
-from dregsy.config.aws import ecr_only, read_aws_tags, read_one_of, read_policy, read_role
 from dregsy.config.fields import (
     LOCATION,
     Age,
-    Auth,
     Bool,
     Duration,
     Int,
+    Section,
     Text,
     at_least,
     is_bool,
@@ -25,11 +23,10 @@ from dregsy.config.fields import (
     read_bool,
     read_text,
 )
-from dregsy.config.source import Scalar, shown
-from dregsy.model.aws import NewRepository
+from dregsy.config.locations import Location
 from dregsy.model.listen import Listen
 from dregsy.model.platform import Platform
-from dregsy.model.ref import is_repository, is_tag
+from dregsy.model.ref import HUB_API_NAME, is_repository, is_tag
 from dregsy.model.rewrite import Rewrite, Selection
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter, TagSet
@@ -37,91 +34,10 @@ from dregsy.model.tags import TagFilter, TagSet
 LISTER = "lister"
 """The type of errors which tell that a task cannot find out a registry's repositories."""
 
-LISTER_KINDS = ("catalog", "dockerhub", "index")
-HUB_API = "registry.hub.docker.com"
 ALL = "all"
 LEAST_INTERVAL = 30
 MOST_INTERVAL = 10**9
 LISTEN_HINT = "write ':8080', or '0.0.0.0:8080' to be reached from other machines"
-
-
-class Section(BaseModel):
-    """Keys and values of the file; a null is the same as leaving its key out.
-
-    A field without default is read even when its key is left out: as a null, which may be a problem of its own.
-    """
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        required = {info.alias or name: None for name, info in cls.model_fields.items() if info.is_required()}
-        return required | {key: value for key, value in data.items() if value is not None}
-
-
-def read_lister_kind(value: Any) -> str:
-    """The type of a lister."""
-    text = read_text(value)
-    if not text:
-        raise problem(LOCATION, "no lister type set", f"write 'type:' and one of {', '.join(LISTER_KINDS)}")
-    if text not in LISTER_KINDS:
-        written = shown(value.written if isinstance(value, Scalar) else text)
-        raise problem(LOCATION, f"invalid lister type: {written}", f"it can be {', '.join(LISTER_KINDS)}")
-    return text
-
-
-class Lister(Section):
-    """How to find out which repositories a registry has."""
-
-    kind: Annotated[str, PlainValidator(read_lister_kind)] = Field(alias="type")
-    search: Text = ""
-
-
-class Repository(Section):
-    """How a repository is made that is missing at a target."""
-
-    create: Bool = True
-    scan_on_push: Bool | None = Field(None, alias="scan-on-push")
-    tag_mutability: Annotated[str, read_one_of("MUTABLE", "IMMUTABLE")] = Field("", alias="tag-mutability")
-    encryption: Annotated[str, read_one_of("AES256", "KMS", "KMS_DSSE")] = ""
-    kms_key: Text = Field("", alias="kms-key")
-    lifecycle_policy: Annotated[str, PlainValidator(read_policy)] = Field("", alias="lifecycle-policy")
-    tags: Annotated[tuple[tuple[str, str], ...], PlainValidator(read_aws_tags)] = ()
-
-    def settings(self) -> NewRepository:
-        """Return what is asked for; a key without a kind of encryption means KMS."""
-        kind = self.encryption or ("KMS" if self.kms_key else "")
-        return NewRepository(
-            self.create, self.scan_on_push, self.tag_mutability, kind, self.kms_key, self.lifecycle_policy, self.tags
-        )
-
-
-def check_repository(repository: Repository, info: ValidationInfo) -> Repository:
-    """Settings have to fit the registry, and each other."""
-    ecr_only(repository, info)
-    address = info.data.get("address")
-    known = {"create", "tags"} if address is not None and address.is_public_ecr else repository.model_fields_set
-    if not repository.model_fields_set <= known:
-        raise problem(LOCATION, "public repositories have 'create' and 'tags' only", "remove the other settings")
-    if repository.kms_key and repository.encryption == "AES256":
-        raise problem(LOCATION, "'kms-key' does not go with 'encryption: AES256'", "write 'encryption: KMS'")
-    return repository
-
-
-class Location(Section):
-    """A registry, seen from a task."""
-
-    address: Annotated[Address, PlainValidator(read_address)] = Field(alias="registry")
-    auth: Auth = None
-    auth_refresh: Annotated[Duration, AfterValidator(ecr_only)] | None = Field(None, alias="auth-refresh")
-    aws_profile: Annotated[Text, AfterValidator(ecr_only)] = Field("", alias="aws-profile")
-    role_arn: Annotated[str, PlainValidator(read_role), AfterValidator(ecr_only)] = Field("", alias="role-arn")
-    repository: Annotated[Repository, AfterValidator(check_repository)] | None = None
-    skip_tls_verify: Bool = Field(default=False, alias="skip-tls-verify")
-    lister: Lister | None = None
 
 
 def read_from(value: Any) -> Selection:
@@ -231,7 +147,7 @@ class Mapping(Section):
 
     source: Annotated[Selection, PlainValidator(read_from)] = Field(alias="from")
     to: Annotated[Rewrite, PlainValidator(read_to)]
-    tags: list[Annotated[str, PlainValidator(read_tag)]] = []
+    tags: list[Annotated[str, PlainValidator(read_tag)]] = Field(default_factory=list)
     platform: Annotated[str, PlainValidator(read_platform)] = ""
     platforms: (
         Annotated[list[Annotated[Platform, PlainValidator(read_some_platform)]], AfterValidator(check_platforms)] | None
@@ -294,7 +210,7 @@ def check_mappings(mappings: list[Mapping], info: ValidationInfo) -> list[Mappin
     kind = source.lister.kind if source.lister else "catalog"
     if kind == "index" and source.lister and not source.lister.search:
         raise problem(LISTER, "index lister requires a search expression", "write 'search:' beside 'type:'")
-    if kind == "catalog" and source.address.host == HUB_API:
+    if kind == "catalog" and source.address.host == HUB_API_NAME:
         hint = "write 'lister: {type: dockerhub}'"
         raise problem(LISTER, "DockerHub only supports list types 'dockerhub' and 'index'", hint)
     return mappings
@@ -322,7 +238,7 @@ class Task(Section):
     target: Annotated[Location | None, AfterValidator(check_target)]
     mappings: Annotated[
         list[Annotated[Mapping, BeforeValidator(not_null("mapping is nil"))]], AfterValidator(check_mappings)
-    ] = []
+    ] = Field(default_factory=list)
 
 
 class Limits(Section):
@@ -386,4 +302,4 @@ class Config(Section):
     timeout: Annotated[Duration, AfterValidator(check_timeout)] = 3600.0
     state: Annotated[State, BeforeValidator(read_state), AfterValidator(check_state)] | None = None
     lister: Limits = Limits.model_validate({})
-    tasks: list[Annotated[Task, BeforeValidator(not_null("task is nil", "task"))]] = []
+    tasks: list[Annotated[Task, BeforeValidator(not_null("task is nil", "task"))]] = Field(default_factory=list)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-from dregsy.config import document, dregsy, relays, source
+from dregsy.config import document, dregsy, permissions, relays, source
 from dregsy.config.files import Files
 from dregsy.config.problems import Findings
 from dregsy.errors import Problem
@@ -39,5 +39,6 @@ def load(
     read = source.read(file, stdin, files)
     content = document.resolve(read, environ, dregsy.VERBATIM, files)
     findings = Findings(content.file, content.data, read.problems)
+    permissions.give(file, content.data, findings)
     plan = dregsy.plan(content, findings, strict=strict)
     return Loaded(plan, findings.sorted(), relays.given(content.data))

@@ -3,6 +3,8 @@
 Nothing here is ever shown: messages name the host, the file and the line, and never what stands there.
 """
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -24,7 +26,20 @@ SHARED_SECONDS = 30.0
 CLOUD_PAUSE = 10.0
 """For so many seconds a cloud that gave no token is not asked again: a task may have thousands of images."""
 
+REFUSAL = 60.0
+"""For so many seconds no new login is asked for because a registry refused the last one."""
+
+_FILE_LIMIT = 4 * 2**20
 _ENVIRONMENT = "DOCKER_AUTH_CONFIG"
+
+
+def _text(path: Path) -> str:
+    """Read a docker config; OSError when it is far larger than any."""
+    with path.open("rb") as file:
+        data = file.read(_FILE_LIMIT + 1)
+    if len(data) > _FILE_LIMIT:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return data.decode("utf-8")
 
 
 class Logins:
@@ -48,6 +63,8 @@ class Logins:
         self._helpers = Helpers(environ, time_limit)
         self._kept = Kept(clock)
         self._emit = emit
+        self._clock = clock
+        self._dropped: dict[str, float] = {}
         self._file: tuple[tuple[object, ...], DockerConfig] | None = None
 
     async def login_for(self, endpoint: Endpoint, repository: str) -> Login:
@@ -78,6 +95,18 @@ class Logins:
     def drop(self, login: Login) -> bool:
         """Hear that a registry refused ``login``; tells whether it is one that can be had anew by asking again."""
         return self._kept.drop(login)
+
+    async def renewed(self, endpoint: Endpoint, repository: str, refused: Login) -> Login | None:
+        """After a registry refused a login: return another that there is by now, or None.
+
+        A new one is asked for once in a while only: where it is rights that lack, it would be refused as well.
+        """
+        login = await self.login_for(endpoint, repository)
+        now = self._clock()
+        if login == refused and now >= self._dropped.get(endpoint.host, float("-inf")) + REFUSAL and self.drop(login):
+            self._dropped[endpoint.host] = now
+            login = await self.login_for(endpoint, repository)
+        return None if login == refused else login
 
     async def _ecr_token(self, endpoint: Endpoint, refresh: float) -> Login:
         """Share one token among all that are the same account's, in the same region, asked for as the same."""
@@ -112,7 +141,7 @@ class Logins:
             if self._file is None or self._file[0] != state:
                 if not S_ISREG(found.st_mode):
                     raise CredentialsError(f"{path} is not a file", host=host, hint="see DOCKER_CONFIG")
-                self._file = (state, DockerConfig.parse(str(path), path.read_text("utf-8"), host))
+                self._file = (state, DockerConfig.parse(str(path), _text(path), host))
             return self._file[1]
         except (FileNotFoundError, NotADirectoryError):
             return None

@@ -36,7 +36,7 @@ class DockerConfig:
             raise _broken(f"{origin}: is not JSON that can be read", host) from None
         if not isinstance(data, dict):
             raise _broken(f"{origin}:1: is not a JSON object", host)
-        auths, helpers, store = (data.get(key) for key in ("auths", "credHelpers", "credsStore"))
+        auths, helpers, store = (member(data, key) for key in ("auths", "credHelpers", "credsStore"))
         for key, value, kind in (("auths", auths, dict), ("credHelpers", helpers, dict), ("credsStore", store, str)):
             if value is not None and not isinstance(value, kind):
                 expected = "an object" if kind is dict else "a text"
@@ -104,9 +104,15 @@ def login_of(username: str, password: str) -> Login:
     return Login(username, Secret(password))
 
 
+def member(data: dict[str, Any], key: str) -> Any:
+    """Return what is called ``key`` in an object, or else what is so but for the case of letters, as docker does."""
+    others = [value for name, value in data.items() if name.isascii() and name.lower() == key.lower()]
+    return data[key] if key in data else others[-1] if others else None
+
+
 def text_of(data: dict[str, Any], key: str) -> str:
     """Return the text called ``key``, empty when there is none; ValueError when it is something else."""
-    value = data.get(key)
+    value = member(data, key)
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -3,18 +3,14 @@
 Nothing here is ever shown: messages name the host and the program, and never what it said.
 """
 
-import asyncio
 import errno
 import json
 import os
 import shutil
-import signal
-from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from io import FileIO
+from collections.abc import Mapping
 from typing import NoReturn
 
+from dregsy.child import Program
 from dregsy.credentials.dockerconfig import canonical, login_of, text_of
 from dregsy.errors import CredentialsError
 from dregsy.model import pattern
@@ -26,7 +22,6 @@ HELPER_SECONDS = 30.0
 _HUB_SERVER = "https://index.docker.io/v1/"  # the name under which docker files Docker Hub's login
 _HELPER_NAME = pattern.compile_whole(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*")
 _ANSWER_LIMIT = 1 << 20
-_KILL_SECONDS = 1.0
 _NOT_FOUND = b"credentials not found"
 
 
@@ -71,27 +66,15 @@ class Helpers:
         return _helper_login(program, host, output)
 
     async def _run(self, path: str, server: str) -> tuple[int, bytes]:
-        """Return exit status and output; whatever happens, none of its process group stays behind."""
-        loop = asyncio.get_running_loop()
+        """Return exit status and output; OSError for one without end."""
         output = bytearray()
-        with _files(server) as (stdin, stdout, answer):
 
-            def collect() -> None:
-                while len(output) <= _ANSWER_LIMIT and (chunk := answer.read(1 << 16)):
-                    output.extend(chunk)
-                if len(output) > _ANSWER_LIMIT:
-                    loop.remove_reader(answer)
-                    _kill(process)
+        def take(chunk: bytes) -> bool:
+            output.extend(chunk)
+            return len(output) <= _ANSWER_LIMIT
 
-            process = await _start(path, self._environ, stdin, stdout)
-            try:
-                loop.add_reader(answer, collect)
-                async with asyncio.timeout(self._time_limit):
-                    status = await process.wait()
-            finally:
-                loop.remove_reader(answer)
-                await _end(process)
-            collect()
+        program = Program([path, "get"], self._environ, server.encode(), complains=False)
+        status = await program.run(self._time_limit, take)
         if len(output) > _ANSWER_LIMIT:
             raise OSError(errno.EFBIG, "its answer has no end")
         return status, bytes(output)
@@ -120,45 +103,3 @@ def _refusal(program: str, host: str, what: str) -> CredentialsError:
 
 def _refuse(program: str, host: str, what: str, cause: Exception | None = None) -> NoReturn:
     raise _refusal(program, host, what) from cause
-
-
-@contextmanager
-def _files(server: str) -> Iterator[tuple[FileIO, FileIO, FileIO]]:
-    """A helper's input with the server's name in it, its output, and the end where that is read without waiting.
-
-    With pipes of asyncio a helper that has ended would count as running while a child of it holds one open.
-    """
-    reading, writing = os.pipe()
-    with FileIO(reading) as answer, FileIO(writing, "w") as stdout, FileIO(os.memfd_create("server"), "r+") as stdin:
-        os.set_blocking(reading, False)
-        stdin.write(server.encode())
-        stdin.seek(0)
-        yield stdin, stdout, answer
-
-
-async def _start(path: str, environ: Mapping[str, str], stdin: FileIO, stdout: FileIO) -> Process:
-    """Start a helper; one that is cancelled before it is known here ends with all it started too."""
-    starting = asyncio.ensure_future(  # noqa: TID251 - awaited in any case
-        asyncio.create_subprocess_exec(
-            path, "get", stdin=stdin, stdout=stdout, stderr=DEVNULL, env=dict(environ), start_new_session=True
-        )
-    )
-    try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        with suppress(OSError):
-            await _end(await starting)
-        raise
-
-
-async def _end(process: Process) -> None:
-    """End a helper and all it started; returns when it is gone."""
-    _kill(process)
-    with suppress(TimeoutError):  # a process that waits for a dead disk cannot be killed
-        async with asyncio.timeout(_KILL_SECONDS):
-            await process.wait()
-
-
-def _kill(process: Process) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import hmac
+import socket
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -41,6 +42,7 @@ class EmbeddedRegistry:
         self._logins = [f"{name}:{password}".encode() for name, password in (users or {}).items()]
         self._runner: web.AppRunner | None = None
         self._transports: Transports = WeakSet()
+        self._listening: socket.socket | None = None
 
     @property
     def requests(self) -> list[Request]:
@@ -58,7 +60,8 @@ class EmbeddedRegistry:
         self._runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=SHUTDOWN_SECONDS)
         await self._runner.setup()
         self._transports = record(self._runner)
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        await web.SockSite(self._runner, self._listening).start()
         address, port = self._runner.addresses[0][:2]
         self.host = f"{address}:{port}"
         return self
@@ -66,9 +69,8 @@ class EmbeddedRegistry:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            await cut(self._transports)
+        if self._runner is not None and self._listening is not None:
+            await end(self._runner, self._listening, self._transports)
 
     @web.middleware
     async def _logged(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -114,15 +116,20 @@ def record(runner: web.AppRunner) -> Transports:
     return transports
 
 
-async def cut(transports: Transports) -> None:
-    """Close connections for good, those too that came while the server was closing.
+async def end(runner: web.AppRunner, listening: socket.socket, transports: Transports) -> None:
+    """End a server and all its connections for good.
 
-    Closing alone waits for clients to take what they were sent, and some do not.
+    A server that is closed loses connections that it took a moment before and never closes them (asyncio), and
+    closing alone waits for clients to take what they were sent, which some do not.
     """
+    asyncio.get_running_loop().remove_reader(listening)
+    for _ in range(_TURNS):  # what was taken becomes known in the loop's next turns, not at once
+        await asyncio.sleep(0)
+    await runner.cleanup()
     for _ in range(_TURNS):
         while transports:
             transports.pop().abort()
-        await asyncio.sleep(0)  # the loop closes them in its next turns, not at once
+        await asyncio.sleep(0)
 
 
 async def _note(request: web.Request, response: web.StreamResponse) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from sys import intern
 from typing import Self
 
 from dregsy.errors import DigestMismatch
@@ -24,7 +25,7 @@ class Digest:
         if HEX_LENGTH.get(algorithm) != len(value) or not _HEX.issuperset(value):
             shown = text if len(text) <= 160 else text[:157] + "..."
             raise ValueError(f"not a sha256 or sha512 digest in lower case: {shown!r}")
-        return cls(algorithm, value)
+        return cls(intern(algorithm), value)
 
     @classmethod
     def of(cls, data: bytes, algorithm: str = "sha256") -> Self:
@@ -47,6 +48,12 @@ class Verifier:
         self.size = size
         self.seen = 0
         self._hash = hashlib.new(digest.algorithm)
+
+    def copy(self) -> "Verifier":
+        """Return one that has seen the same bytes, and goes on by itself."""
+        other = Verifier(self.digest, self.size)
+        other.seen, other._hash = self.seen, self._hash.copy()
+        return other
 
     def update(self, chunk: bytes) -> None:
         """Take the next bytes; DigestMismatch as soon as there are more than promised."""

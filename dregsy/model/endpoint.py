@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from dregsy.model.aws import Aws
-from dregsy.model.ref import DOCKER_HUB
+from dregsy.model.ref import DOCKER_HUB, Ref
 
 _HUB_API = "registry-1.docker.io"
 
@@ -80,25 +80,40 @@ Credentials = Anonymous | Ambient | Given | EcrToken
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At least ``least`` pulls are to stay, 0 for no limit; with fewer, look again every ``retry`` seconds."""
+
+    least: int = 0
+    retry: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A registry: ``host`` as the user wrote it (with port), the login, and what to trust.
 
     ``prefix`` is the path below which all its repositories live, without slashes at its ends.
     ``certs`` are certs.d folders, the first that has one for the host counts. ``verify`` off accepts
-    any certificate, and plain http. ``aws`` counts at AWS's registries only.
+    any certificate, and plain http. ``private`` lets its answers lead to private addresses, though it has a public
+    one. ``aws`` counts at AWS's registries only, ``rate_limit`` at sources.
     """
 
     host: str
     prefix: str = ""
     credentials: Credentials = Ambient()
     verify: bool = True
+    private: bool = False
     certs: tuple[Path, ...] = ()
     aws: Aws = field(default=Aws())
+    rate_limit: RateLimit = RateLimit()
 
     @property
     def whole(self) -> Self:
         """The same registry without a prefix, which all its repositories share."""
         return replace(self, prefix="") if self.prefix else self
+
+    def ref(self, name: str) -> Ref:
+        """Return the repository ``name`` below the prefix; ValueError when that is not a legal one."""
+        return Ref.of(self.host, f"{self.prefix}/{name}" if self.prefix else name)
 
     @property
     def api_host(self) -> str:

@@ -148,6 +148,9 @@ class Copy:
 
     With a ``subset`` of an index's platforms, ``index`` is the digest of that index, and that of
     ``source`` is the one of the index that ``dregsy.model.subset`` makes of it.
+
+    ``anew`` are parts of the image that targets lack or have wrong, and the manifests that lead there: they
+    are written whatever a target says of them.
     """
 
     task: str
@@ -158,6 +161,7 @@ class Copy:
     where: str = ""
     subset: tuple[Platform, ...] = ()
     index: Digest | None = None
+    anew: tuple[Digest, ...] = ()
 
     def only(self, positions: Sequence[int]) -> Self:
         """The same copy to some of its targets."""

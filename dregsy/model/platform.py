@@ -1,7 +1,7 @@
 """Platforms of images and which of an index's entries fits one (OCI image index spec; containerd's rules)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from dregsy.model import pattern
@@ -17,7 +17,10 @@ _ARCHITECTURES = {
 _VARIANTS = {"armhf": "v7", "armel": "v6"}
 _PLAIN = {("arm", ""): "v7", ("arm64", "v8"): "", ("amd64", "v1"): ""}
 _ARM_VARIANTS = ["v8", "v7", "v6", "v5"]
-_AMD64_VARIANTS = {("amd64", "v4"): ("v3", "v2"), ("amd64", "v3"): ("v2",)}
+_V8 = 8
+_V9 = 9
+_V9_AHEAD = 5
+"""v9.0 can do what v8.5 can, v9.1 what v8.6 can, and so on."""
 _WORD = pattern.compile_whole(r"[A-Za-z0-9_.-]+")
 
 
@@ -49,23 +52,48 @@ class Platform:
         return type(self)(self.os.lower(), architecture, variant, self.os_version)
 
     def accepted(self) -> tuple[Self, ...]:
-        """Platforms that run on this one, the best first: an arm/v7 machine also runs arm/v6 and arm/v5."""
+        """Platforms that run on this one, the best first, as containerd orders them.
+
+        A processor runs what is made for older ones; arm64 then also runs 32-bit arm, and amd64 runs 386.
+        """
         own = self.normalized()
-        variants = [own.variant]
-        if own.architecture == "arm":
-            if own.variant in _ARM_VARIANTS:
-                variants = _ARM_VARIANTS[_ARM_VARIANTS.index(own.variant) :]
-        elif own.variant:
-            variants += [*_AMD64_VARIANTS.get((own.architecture, own.variant), ()), ""]
-        accepted = tuple(type(self)(own.os, own.architecture, variant, own.os_version) for variant in variants)
+        variants = [own.variant, *_older(own.architecture, own.variant)]
+        accepted = tuple(replace(own, variant=variant) for variant in dict.fromkeys(variants))
         if own.architecture == "arm64":
-            accepted += type(self)(own.os, "arm", "v8", own.os_version).accepted()
+            accepted += replace(own, architecture="arm", variant="v8").accepted()
+        if own.architecture == "amd64":
+            accepted += (replace(own, architecture="386", variant=""),)
         return accepted
 
     def __str__(self) -> str:
         text = f"{self.os}/{self.architecture}"
         text = f"{text}/{self.variant}" if self.variant else text
         return f"{text} ({self.os_version})" if self.os_version else text
+
+
+def _older(architecture: str, variant: str) -> list[str]:
+    """Variants of an architecture whose images run on another one, the newest first; "" is the oldest."""
+    major, minor = _numbers(variant)
+    match architecture:
+        case "arm":
+            return _ARM_VARIANTS[_ARM_VARIANTS.index(variant) :] if variant in _ARM_VARIANTS else []
+        case "amd64":
+            return [*(f"v{one}" for one in range(major - 1, 1, -1)), ""]
+        case "arm64" if major == _V9:
+            first = [f"v{_V9}.{one}" if one else f"v{_V9}" for one in reversed(range(minor))]
+            return [*first, *(f"v{_V8}.{one}" for one in range(minor + _V9_AHEAD, 0, -1)), ""]
+        case "arm64" if major == _V8:
+            return [*(f"v{_V8}.{one}" for one in range(minor - 1, 0, -1)), ""]
+    return [""]
+
+
+def _numbers(variant: str) -> tuple[int, int]:
+    """The numbers of ``v9.2`` or ``v3``; zeros where there are none."""
+    major, dot, minor = variant.removeprefix("v").partition(".")
+    digits = {major, minor} if dot else {major}
+    if variant[:1] != "v" or not digits <= set("0123456789"):
+        return 0, 0
+    return int(major), int(minor or 0)
 
 
 def choose(wanted: Platform, offered: Iterable[Platform | None]) -> int | None:

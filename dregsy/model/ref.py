@@ -10,6 +10,9 @@ from dregsy.model.digest import Digest
 
 DOCKER_HUB = "docker.io"
 HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+HUB_API_NAME = "registry.hub.docker.com"
+"""Another name of Docker Hub's registry, which is left as it is in references."""
+Place = tuple[str, str, str | None]
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?"
 _HOST = pattern.compile_search(rf"(?:({_LABEL}(?:\.{_LABEL})*)|\[([0-9a-fA-F:.]+)\])(?::([0-9]{{1,5}}))?")
@@ -79,6 +82,14 @@ class Ref:
     def name(self) -> str:
         """Host and repository, without tag and digest."""
         return f"{self.host}/{self.repository}"
+
+    @property
+    def place(self) -> Place:
+        """Host, repository and tag: equal for all spellings of one place, as far as a spelling tells."""
+        host = self.host.lower().removesuffix(":443")
+        if host not in HUB_NAMES | {HUB_API_NAME}:
+            return host, self.repository, self.tag
+        return DOCKER_HUB, self.of(DOCKER_HUB, self.repository).repository, self.tag
 
     def with_tag(self, tag: str | None, digest: Digest | None = None) -> Self:
         """The same repository under another tag and digest."""

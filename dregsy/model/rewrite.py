@@ -71,6 +71,13 @@ class Replacement:
         except ValueError as error:
             raise ValueError(f"'{key}' uses invalid regular expression: {error}") from None
 
+    @property
+    def start(self) -> str:
+        """What everything begins with that is changed: known where only the start of a text can match."""
+        expression = self.text.removeprefix(_REGEX).partition(",")[0]
+        first = next(iter(self._template), "")
+        return first if isinstance(first, str) and expression[:1] == "^" and "|" not in expression else ""
+
     def apply(self, text: str) -> str:
         """Return ``text`` with every match replaced; unchanged where there is none."""
         return "".join(_replaced(text, self._pattern, self._template))
@@ -101,6 +108,14 @@ class Rewrite:
         elif self.text:
             path = _path(self.text) + (path if self.selection.fixed is None else "")
         return path.removeprefix("/")
+
+    def origins(self, name: str) -> tuple[str, ...] | None:
+        """Return the selected repositories that are called ``name`` at the target; None where that cannot be told."""
+        if self._replacement is not None and _path(name).startswith(self._replacement.start):
+            return None
+        front = _path(self.text) if self.text and self._replacement is None and self.selection.fixed is None else ""
+        origin = self.selection.fixed or _path(name).removeprefix(front).removeprefix("/")
+        return (origin,) if self.selection.matches(origin) and self.apply(origin) == name else ()
 
 
 def _path(name: str) -> str:

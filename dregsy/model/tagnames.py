@@ -35,7 +35,14 @@ class TagNames:
     def apply(self, tag: str) -> str:
         """Return the tag's name at the target; ValueError when that is no legal tag."""
         named = self._replacement.apply(tag) if self._replacement is not None else tag
-        named = f"{self.prefix}{named}{self.suffix}"
+        named = f"{self.prefix}{named}{self.suffix}" if self.prefix or self.suffix else named
         if not is_tag(named):
             raise ValueError(f"not a legal tag: {named[:160]!r}")
         return named
+
+    def origins(self, named: str) -> tuple[str, ...] | None:
+        """Return the tags that are called ``named`` at the target; None where that cannot be told."""
+        inner = named.removeprefix(self.prefix).removesuffix(self.suffix)
+        if f"{self.prefix}{inner}{self.suffix}" != named:
+            return ()
+        return (inner,) if self._replacement is None else None

@@ -91,6 +91,11 @@ class TagFilter:
         return _Include in kinds or Pick not in kinds
 
     @property
+    def counts(self) -> bool:
+        """Whether there is a ``keep: latest`` or ``keep: newest`` item."""
+        return any(isinstance(part, _Latest | _Newest) for part in self._parts)
+
+    @property
     def newest(self) -> int:
         """How many images ``keep: newest`` leaves; 0 sets no limit."""
         return next((part.count for part in reversed(self._parts) if isinstance(part, _Newest)), 0)

@@ -1,6 +1,7 @@
 """What a registry's error answer means (OCI distribution spec, Error Codes)."""
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,12 @@ from dregsy.registry.wire import Response, show
 _BODY_LIMIT = 64 * 2**10
 _MESSAGE_LIMIT = 300
 _EXPIRED = "the storage behind the registry refuses the address that the registry gave out: are the clocks right?"
+_USED_UP = "pull rate limit"
+"""What Docker Hub says when the pulls of six hours are used up; other requests go on to be answered."""
+_MORE_QUOTA = "the pulls of this login or address are used up: log in for more, or set 'rate-limit' at the source"
+_SLOWER = "the registry asks to slow down; lower 'parallel', or log in for a larger quota"
+_ABUSE = "too many requests from this address in a short time, whatever the login: lower 'parallel'"
+"""What is in front of a registry answers in its own words, not in those of the distribution API."""
 
 
 async def failure(response: Response, *, elsewhere: bool = False) -> RegistryError:
@@ -25,17 +32,21 @@ async def failure(response: Response, *, elsewhere: bool = False) -> RegistryErr
     text = f"{place} answered {response.status}" + (f": {said}" if said else "")
     refused = elsewhere and response.status in {401, 403}
     kind, hint = (RegistryError, _EXPIRED) if refused else _classify(response.status, codes)
+    used_up = response.status == 429 and _USED_UP in said.lower()
+    if response.status == 429:
+        hint = _MORE_QUOTA if used_up else _SLOWER if codes else _ABUSE
+    is_strange = response.status < 300  # a page of something in front of the registry, perhaps: it may go away
     error = kind(
         text,
         method=response.method,
         url=show(response.url),
         status=response.status,
         codes=codes,
-        retryable=refused or response.status in RETRYABLE_STATUS,
+        retryable=refused or response.status in RETRYABLE_STATUS or is_strange,
         hint=hint,
     )
-    if isinstance(error, RateLimited):
-        error.retry_after = retry_after(response.headers, time.time())
+    asked = retry_after(response.headers, time.time())
+    error.retry_after = math.inf if asked is None and used_up else asked
     return error
 
 
@@ -56,7 +67,7 @@ def _classify(status: int, codes: Sequence[str]) -> tuple[type[RegistryError], s
         case 404:
             return NotFound, ""
         case 429:
-            return RateLimited, "the registry asks to slow down; lower 'parallel', or log in for a larger quota"
+            return RateLimited, ""
         case 405 | 501 if "UNSUPPORTED" in codes:
             return RegistryError, "the registry does not allow this: is it read-only?"
         case _:

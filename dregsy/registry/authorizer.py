@@ -71,6 +71,14 @@ class Authorizer:
         if sent and sent.startswith("Basic "):
             self._proven = sent
 
+    async def knows_us(self, repository: str, sent: str | None, status: int) -> bool:
+        """Tell whether a registry that refuses a request took the login that was ``sent`` all the same.
+
+        403 says so. So does 401 where the token server gave a token, to somebody it knows: it lacks the right.
+        """
+        is_taken = sent is not None and (status == 403 or sent.startswith("Bearer "))
+        return is_taken and not (await self.login(repository)).is_anonymous
+
     async def expired(self, repository: str, sent: str | None) -> bool:
         """After a login was called expired: tell whether there is another one now than was ``sent``."""
         login = await self.login(repository)

@@ -1,30 +1,24 @@
 """The verbs of one registry (OCI distribution spec): tags, manifests, blobs."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from dregsy.errors import DigestMismatch, ImageError, NotFound, RegistryError
-from dregsy.model.digest import Digest, Verifier
+from dregsy.errors import DigestMismatch, ImageError, NotFound, RegistryError, Unauthorized, Unreachable
+from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
-from dregsy.model.manifest import MANIFEST_TYPES, SIZE_LIMIT, UNKNOWN_SIZE, Descriptor, Manifest
+from dregsy.model.manifest import MANIFEST_TYPES, SIZE_LIMIT, Descriptor, Manifest
 from dregsy.model.ref import is_tag
+from dregsy.registry.allowance import Allowance
 from dregsy.registry.challenge import pull, push
+from dregsy.registry.downloads import BlobStream, Download, length, number
 from dregsy.registry.limits import Lane
 from dregsy.registry.paging import Pager
+from dregsy.registry.retry import Backoff
 from dregsy.registry.transport import Request, Transport
 from dregsy.registry.vendors.api import VendorApi
 from dregsy.registry.wire import Body, Response
 
 ACCEPT_MANIFESTS = {"Accept": ", ".join(MANIFEST_TYPES)}
-
-
-@dataclass(frozen=True, slots=True)
-class BlobStream:
-    """A blob on its way: its size in bytes and its bytes, which are checked as they pass."""
-
-    size: int
-    chunks: AsyncIterator[bytes]
 
 
 class Registry:
@@ -39,6 +33,16 @@ class Registry:
     def endpoint(self) -> Endpoint:
         """The registry that this talks to."""
         return self._transport.endpoint
+
+    @property
+    def allowance(self) -> Allowance | None:
+        """How many pulls are left for its login, as it last told; None where it does not count."""
+        return self._transport.allowance
+
+    @property
+    def backoff(self) -> Backoff:
+        """How often its requests are tried again."""
+        return self._transport.backoff
 
     async def close(self) -> None:
         """Close all connections."""
@@ -77,6 +81,18 @@ class Registry:
             return None
         return Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
 
+    async def stored_manifest(self, repository: str, reference: str) -> Descriptor | None:
+        """Tell what a target has, as ``head_manifest`` does; None as well where the login is good, but not for reading.
+
+        Some logins may push only, and Artifactory answers 403 for what is not there.
+        """
+        try:
+            return await self.head_manifest(repository, reference)
+        except Unauthorized as error:
+            if not error.knows_us:
+                raise
+            return None
+
     async def get_manifest(self, repository: str, reference: str) -> Manifest:
         """Fetch a manifest by tag or digest (end-3); one fetched by digest is checked against it.
 
@@ -96,7 +112,8 @@ class Registry:
     async def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> None:
         """Store a manifest under a tag or its digest, byte for byte (end-7).
 
-        Raises DigestMismatch when the registry says that it stored something else.
+        Raises DigestMismatch when the registry says that it stored something else. One that does not say what it
+        stored is asked whether it did: what answers may be something in front of it.
         """
         request = Request(
             "PUT",
@@ -110,6 +127,12 @@ class Registry:
         )
         async with self._transport.send(request) as response:
             stored = response.headers.get("Docker-Content-Digest", "")
+        if not stored and await self.head_manifest(repository, reference) is None:
+            raise RegistryError(
+                f"{self.endpoint.host}/{repository} said that it stored {manifest.digest}, and did not",
+                retryable=True,
+                hint="what answers may be something in front of the registry",
+            )
         if stored.startswith(f"{manifest.digest.algorithm}:") and stored != str(manifest.digest):
             raise DigestMismatch(
                 f"{self.endpoint.host}/{repository} stored {manifest.digest} as {stored}",
@@ -118,25 +141,36 @@ class Registry:
 
     async def has_blob(self, repository: str, digest: Digest) -> bool:
         """Tell whether a repository has a blob (end-10, HEAD)."""
+        return await self.blob_size(repository, digest) is not None
+
+    async def blob_size(self, repository: str, digest: Digest) -> int | None:
+        """Tell how many bytes a blob has, or UNKNOWN_SIZE; None when the repository has none (end-10, HEAD)."""
         request = Request(
             "HEAD", f"v2/{repository}/blobs/{digest}", repository, (pull(repository),), accept=frozenset({200, 404})
         )
         async with self._transport.send(request) as response:
-            return response.status == 200
+            return length(response) if response.status == 200 else None
+
+    async def stores_blob(self, repository: str, digest: Digest) -> bool:
+        """Tell whether a target has a blob, as far as its login may know: see ``stored_manifest``."""
+        try:
+            return await self.has_blob(repository, digest)
+        except Unauthorized as error:
+            if not error.knows_us:
+                raise
+            return False
 
     @asynccontextmanager
     async def read_blob(self, repository: str, blob: Descriptor) -> AsyncIterator[BlobStream]:
-        """Open a blob for reading (end-2).
+        """Open a blob for reading (end-2); a connection that breaks is followed by another, which goes on there.
 
         Its last bytes are given only after digest and size of the whole were found right; before
         that, DigestMismatch ends the stream.
         """
-        request = Request(
-            "GET", f"v2/{repository}/blobs/{blob.digest}", repository, (pull(repository),), lane=Lane.READ
-        )
-        async with self._transport.send(request) as response:
-            size = blob.size if blob.size != UNKNOWN_SIZE else _length(response)
-            yield BlobStream(size, _verified(response.chunks(), Verifier(blob.digest, size)))
+        scopes = (pull(repository),)
+        request = Request("GET", f"v2/{repository}/blobs/{blob.digest}", repository, scopes, lane=Lane.READ, holds=True)
+        async with self._transport.place(Lane.READ), Download(self._transport, request, blob) as download:
+            yield download.stream()
 
     async def mount_blob(self, repository: str, digest: Digest, origin: str) -> str | None:
         """Ask to link a blob of the repository ``origin`` into ``repository`` (end-11).
@@ -191,6 +225,40 @@ class Registry:
         async with self._transport.send(request):
             pass
 
+    async def upload_status(self, repository: str, location: str) -> tuple[str, int] | None:
+        """Ask how many bytes of an open upload arrived, and where to send the rest (end-13).
+
+        None where the registry does not tell. What has a single byte is told like what has none, and counts as that.
+        """
+        request = Request("GET", location, repository, (push(repository),), accept=frozenset({200, 204}))
+        try:
+            async with self._transport.send(request) as response:
+                first, _, last = response.headers.get("Range", "").strip().removeprefix("bytes=").partition("-")
+                further = self._transport.location(response) if "Location" in response.headers else location
+        except Unreachable:
+            raise
+        except RegistryError:
+            return None
+        end = number(last) if first == "0" else None
+        return None if end is None else (further, end + 1 if end else 0)
+
+    async def continue_upload(self, repository: str, location: str, offset: int, body: Body) -> str:
+        """Send bytes from ``offset`` on to an open upload, and return where to send what follows (end-5)."""
+        place = {"Content-Range": f"{offset}-{offset + body.length - 1}"} if body.length > 0 else {}
+        request = Request(
+            "PATCH",
+            location,
+            repository,
+            (push(repository),),
+            accept=frozenset({200, 201, 202, 204}),
+            headers={"Content-Type": "application/octet-stream", **place},
+            body=body,
+            lane=Lane.UPLOAD,
+            holds=True,
+        )
+        async with self._transport.send(request) as response:
+            return self._transport.location(response)
+
     def _manifest_request(self, method: str, repository: str, reference: str, accept: set[int]) -> Request:
         return Request(
             method,
@@ -209,23 +277,4 @@ def _described(response: Response) -> Descriptor | None:
     except ValueError:
         return None
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-    return Descriptor(media_type, digest, _length(response))
-
-
-def _length(response: Response) -> int:
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else UNKNOWN_SIZE
-
-
-async def _verified(chunks: AsyncGenerator[bytes, None], verifier: Verifier) -> AsyncGenerator[bytes, None]:
-    """Pass chunks on, each only when the next has come, and the last only when the whole is right."""
-    held = b""
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            verifier.update(chunk)
-            if held:
-                yield held
-            held = chunk
-    verifier.finish()
-    if held:
-        yield held
+    return Descriptor(media_type, digest, length(response))

@@ -3,7 +3,7 @@
 So that a user sees the same kinds of errors whichever relay moves the images. The words are that library's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dregsy.errors import (
@@ -19,8 +19,9 @@ from dregsy.errors import (
 )
 from dregsy.model import pattern
 from dregsy.model.endpoint import Login
-from dregsy.registry.wire import show
+from dregsy.registry.wire import basic, show
 
+_BROKEN = pattern.compile_search(r"(http status:?|status code from registry) 50[0234]\b")
 _URL = pattern.compile_search(r'https?://[^\s"]+')
 _SECRET_LENGTH = 4  # a shorter one would garble the text, and is no secret
 
@@ -41,7 +42,14 @@ _MEANINGS = (
     ),
     _Meaning(
         Unauthorized,
-        ("unauthorized", "denied", "authentication required", "no basic auth credentials", "invalid username/password"),
+        (
+            "unauthorized",
+            "denied",
+            "forbidden",
+            "authentication required",
+            "no basic auth credentials",
+            "invalid username/password",
+        ),
         hint="check the login for this registry, and its rights",
     ),
     _Meaning(
@@ -81,10 +89,15 @@ _MEANINGS = (
         hint="check the address, and that the registry is running",
     ),
     _Meaning(DigestMismatch, ("does not match", "did not match", "verification failed"), True),
+    _Meaning(  # it was there when it was compared: another look finds what its tag stands for now
+        NotFound,
+        ("manifest unknown",),
+        retryable=True,
+        hint="the image was deleted or its tag moved while it was being copied",
+    ),
     _Meaning(
         NotFound,
         (
-            "manifest unknown",
             "unknown blob",
             "name unknown",
             "name not known",
@@ -109,6 +122,8 @@ def explain(said: str, *, relay: str, output: str = "") -> DregsyError:
         return RegistryError(text, hint="the registry does not take such an image")
     if any(words in lowered for words in _UNFIT):
         return ImageError(text, hint="this relay cannot copy this image; the native relay copies every kind")
+    if _BROKEN.search(lowered):
+        return RegistryError(text, retryable=True, hint="the registry has a problem of its own; see its log")
     for meaning in _MEANINGS:
         if any(words in lowered for words in meaning.words):
             return meaning.kind(text, retryable=meaning.retryable, hint=meaning.hint)
@@ -123,16 +138,24 @@ def _is_name(word: str) -> bool:
 
 def redact(text: str, logins: Sequence[Login]) -> str:
     """Take out of ``text`` the secrets of ``logins``, and what may be one in a URL: user info and query."""
-    for login in logins:
-        for secret in (login.password, login.identity_token):
-            if secret is not None and len(secret.reveal()) >= _SECRET_LENGTH:
-                text = text.replace(secret.reveal(), str(secret))
+    for secret in (secret for login in logins for secret in _secrets(login)):
+        if len(secret) >= _SECRET_LENGTH:
+            text = text.replace(secret, "***")
     pieces, end = [], 0
     for match in _URL.finditer(text):
         start, stop = match.span()
         pieces += [text[end:start], _shown(text[start:stop])]
         end = stop
     return "".join((*pieces, text[end:]))
+
+
+def _secrets(login: Login) -> Iterator[str]:
+    """What is sent to a registry, which may repeat it."""
+    if login.password is not None:
+        yield login.password.reveal()
+        yield basic(login).removeprefix("Basic ")
+    if login.identity_token is not None:
+        yield login.identity_token.reveal()
 
 
 def _shown(url: str) -> str:

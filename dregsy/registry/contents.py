@@ -9,6 +9,7 @@ from typing import Protocol
 from dregsy.errors import DregsyError, ImageError, NotFound
 from dregsy.model.digest import Digest
 from dregsy.model.manifest import Descriptor, Manifest
+from dregsy.model.ref import Ref
 from dregsy.registry.client import Registry
 
 
@@ -75,3 +76,8 @@ def _keep(contents: Contents, manifest: Manifest) -> None:
     with suppress(ImageError):
         if Manifest.parse(manifest.raw, digest=manifest.digest) == manifest:
             contents.keep(manifest.digest, manifest.raw)
+
+
+def no_image(source: Ref) -> NotFound:
+    """Return the error for an image that is not there."""
+    return NotFound(f"there is no image {source}", hint="check name and tag; it may have been deleted")

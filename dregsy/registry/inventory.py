@@ -77,6 +77,7 @@ class Inventories:
         async with inventory.asking:
             if inventory.digests is None:
                 inventory.digests = await self._read(*place, inventory.wanted)
+                inventory.wanted = inventory.wanted if inventory.digests else frozenset()  # most registries list none
         return inventory.digests.get(image.tag)
 
     def saved(self, requests: int) -> None:

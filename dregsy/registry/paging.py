@@ -77,7 +77,11 @@ def _texts(raw: bytes, key: str, url: str) -> list[str]:
             raise ValueError("not a list")
     except (ValueError, KeyError, TypeError, RecursionError):
         raise RegistryError(
-            f"{show(url)} answered with something that is no list of {key}", method="GET", url=show(url), status=200
+            f"{show(url)} answered with something that is no list of {key}",
+            method="GET",
+            url=show(url),
+            status=200,
+            retryable=True,
         ) from None
     return [item for item in items if isinstance(item, str) and item.isascii()]  # names of tags and repositories are
 

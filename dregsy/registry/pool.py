@@ -7,6 +7,7 @@ from typing import Self
 from dregsy.credentials import Logins
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.report import Listener
+from dregsy.registry.breaker import Breaker
 from dregsy.registry.client import Registry
 from dregsy.registry.retry import Backoff
 from dregsy.registry.transport import Transport
@@ -30,6 +31,7 @@ class Registries:
         self._timeouts = timeouts
         self._backoff = backoff
         self._emit = emit
+        self._breakers: dict[str, Breaker] = {}
         self._known: dict[Endpoint, Registry] = {}
 
     async def __aenter__(self) -> Self:
@@ -46,12 +48,14 @@ class Registries:
         """Return the client of a registry; endpoints that differ in nothing but their prefix share one."""
         endpoint = endpoint.whole
         if endpoint not in self._known:
+            host, timeouts = endpoint.api_host, self._timeouts or Timeouts()
             transport = Transport(
                 endpoint,
                 self._logins,
                 self._environ,
-                timeouts=self._timeouts,
+                timeouts=timeouts,
                 backoff=self._backoff,
+                breaker=self._breakers.setdefault(host, Breaker(timeouts.down)),
                 emit=self._emit,
             )
             self._known[endpoint] = Registry(transport)

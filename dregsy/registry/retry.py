@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+PROGRESS = 2**20
+"""Bytes that a transfer has to get ahead by, so that the attempt does not count as a failed one."""
 RETRYABLE_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -31,6 +33,46 @@ class Backoff:
             return None
         jittered: float = self.random() * min(self.cap, self.base * 2 ** (attempt - 1))
         return jittered if asked is None else asked + jittered
+
+
+class Budget:
+    """How often one transfer may break off: an attempt that got ahead by PROGRESS bytes begins the count anew.
+
+    So the length of a transfer does not matter, and one that stands still has an end.
+    """
+
+    def __init__(self, backoff: Backoff) -> None:
+        self._backoff = backoff
+        self._attempt = 0
+
+    def wait(self, gained: int, asked: float | None = None) -> float | None:
+        """Seconds to wait after an attempt that got ahead by ``gained`` bytes, or None to give up."""
+        self._attempt = 1 if gained >= PROGRESS else self._attempt + 1
+        return self._backoff.wait(self._attempt, asked)
+
+
+class Chances:
+    """How many requests to one host may be sent again: each takes one chance, each that goes well earns a part of one.
+
+    Passing faults are hardly ever as many; a host that mostly fails is not asked four times as much as one that works.
+    """
+
+    MOST = 100.0
+    EARNED = 0.2
+
+    def __init__(self) -> None:
+        self._left = self.MOST
+
+    def take(self) -> bool:
+        """Take a chance, where one is left."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def earn(self) -> None:
+        """Take note of a request that went well."""
+        self._left = min(self.MOST, self._left + self.EARNED)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

@@ -14,12 +14,14 @@ from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from dregsy.credentials import Logins
-from dregsy.errors import DregsyError, RateLimited, RegistryError, Unauthorized, Unreachable
+from dregsy.errors import DregsyError, RegistryError, Unauthorized, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.model.report import Listener, RequestRetried
 from dregsy.registry.addresses import is_loopback, is_safe, origin
+from dregsy.registry.allowance import Allowance, allowance
 from dregsy.registry.answers import failure, is_expired
 from dregsy.registry.authorizer import Authorizer
+from dregsy.registry.breaker import Breaker
 from dregsy.registry.challenge import Challenge
 from dregsy.registry.limits import Lane, Limits
 from dregsy.registry.observed import ObservedWire
@@ -64,7 +66,7 @@ class Request:
 class Transport:
     """Sends requests to the registry of one endpoint."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it shares with the other clients of a run
         self,
         endpoint: Endpoint,
         logins: Logins,
@@ -72,17 +74,21 @@ class Transport:
         *,
         timeouts: Timeouts | None = None,
         backoff: Backoff | None = None,
+        breaker: Breaker | None = None,
         emit: Listener = lambda _: None,
     ) -> None:
         self.endpoint = endpoint
         self._limits = Limits()
-        self._timeouts = timeouts or Timeouts()
+        self.timeouts = timeouts or Timeouts()
         self._emit = emit
-        self._wire = ObservedWire(endpoint, environ, self._timeouts, emit)
+        self._wire = ObservedWire(endpoint, environ, self.timeouts, emit)
         self._authorizer = Authorizer(endpoint, logins, self._wire)
-        self._backoff = backoff or Backoff()
+        self.backoff = backoff or Backoff()
+        self._breaker = breaker or Breaker(self.timeouts.down)
         self._root = ""
         self._finding_root = asyncio.Lock()
+        self.allowance: Allowance | None = None
+        """How many pulls are left, as the registry last told."""
         self._failed: tuple[float, DregsyError] | None = None
 
     async def close(self) -> None:
@@ -141,23 +147,26 @@ class Transport:
 
     async def _attempts(self, request: Request, send: Callable[[], Awaitable[Answer]]) -> Answer:
         """Send a request as often as its errors allow."""
-        gate, attempt = self._limits.gate(request.lane), 0
+        gate, attempt, answers = self._limits.gate(request.lane), 0, self._breaker.answers
         while True:
             attempt += 1
             generation = gate.generation
+            self._breaker.check()
             try:
                 answer = await send()
             except RegistryError as error:
                 if error.status in _SLOWER:
                     gate.slow_down(generation)
-                asked = error.retry_after if isinstance(error, RateLimited) else None
                 once = isinstance(request.body, Body) or not error.retryable
-                wait = None if once else self._backoff.wait(attempt, asked)
-                if wait is None:
+                wait = None if once else self.backoff.wait(attempt, error.retry_after)
+                if wait is None or not self._breaker.chances.take():
+                    if isinstance(error, Unreachable) and not once and self._is_own(error.url):
+                        self._breaker.gave_up(error, answers)
                     raise
-                _LOG.debug("%s; trying again in %.1f s", error.message, wait)
+                _LOG.info("%s; trying again in %.1f s", error.message, wait)
             else:
                 gate.went_well()
+                self._breaker.chances.earn()
                 return answer
             await self._pause(wait)
 
@@ -178,6 +187,8 @@ class Transport:
             self._authorizer.advise(error)
             if is_expired(error) and request.logs_in:
                 error.retryable = await self._authorizer.expired(request.repository, sent)
+            elif isinstance(error, Unauthorized) and request.logs_in and self._is_own(response.url):
+                error.knows_us = await self._authorizer.knows_us(request.repository, sent, error.status)
             raise error
         finally:
             await response.release()
@@ -237,6 +248,9 @@ class Transport:
         """One request and the head of its answer; told at debug level, without what a URL's query may hold."""
         started = time.monotonic()
         response = await self._wire.exchange(method, url, headers, body)
+        if self._is_own(url):
+            self._breaker.answered()
+            self.allowance = allowance(response.headers) or self.allowance
         if _LOG.isEnabledFor(logging.DEBUG):
             _LOG.debug("%s %s: %d in %.0f ms", method, show(url), response.status, 1000 * (time.monotonic() - started))
         return response
@@ -274,7 +288,7 @@ class Transport:
         if not self._root:
             asked = asyncio.get_running_loop().time()
             async with self._finding_root:
-                if self._failed is not None and asked < self._failed[0] + self._timeouts.down:
+                if self._failed is not None and asked < self._failed[0] + self.timeouts.down:
                     raise self._failed[1]  # all that ask while, or shortly after, it was found share the answer
                 self._root = self._root or await self._try_root()
         return self._root
@@ -308,7 +322,7 @@ class Transport:
         while True:
             attempt += 1
             try:
-                async with asyncio.timeout(self._timeouts.greeting):
+                async with asyncio.timeout(self.timeouts.greeting):
                     response = await self._exchange("GET", f"{root}v2/", {})
             except TimeoutError:
                 place = urlsplit(root).netloc
@@ -320,9 +334,10 @@ class Transport:
                     hint="check that the registry is well, and what is between here and there",
                 ) from None
             except Unreachable as error:
-                wait = self._backoff.wait(attempt) if error.retryable else None
+                wait = self.backoff.wait(attempt) if error.retryable else None
                 if wait is None:
                     raise
+                _LOG.info("%s; trying again in %.1f s", error.message, wait)
                 await self._pause(wait)
                 continue
             self._authorizer.learn(response)

@@ -26,6 +26,7 @@ from dregsy import __version__
 from dregsy.errors import DregsyError, RegistryError, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry import certificates, proxies, refusals, tls
+from dregsy.registry.reach import Inside, Reach
 
 BUFFER = 2**20
 JSON_LIMIT = 16 * 2**20
@@ -44,6 +45,8 @@ class Timeouts:
     """For a connection: name, address, proxy and TLS."""
     read: float = 60.0
     """For the next bytes of an answer."""
+    trickle: int = 2**16
+    """The bytes of a blob that have to come while ``read`` seconds are spent waiting for them."""
     stall: float = 60.0
     """For room to send more."""
     commit: float = 300.0
@@ -74,6 +77,21 @@ class Refused(Unreachable):
 
 class UntrustedCertificate(Unreachable):
     """The other side's certificate is signed by nobody we trust, has run out, or is for another name."""
+
+
+class _Names(aiohttp.ThreadedResolver):
+    """Finds the addresses of hosts, without those that a registry has no business to send us to."""
+
+    def __init__(self, reach: Reach) -> None:
+        super().__init__()
+        self._reach = reach
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[aiohttp.abc.ResolveResult]:
+        found = await super().resolve(host, port, family)
+        left = set(self._reach.sifted(host, [one["host"] for one in found]))
+        return [one for one in found if one["host"] in left]
 
 
 class Response:
@@ -138,6 +156,7 @@ class Wire:
         self._timeouts = timeouts or Timeouts()
         self._session: aiohttp.ClientSession | None = None
         self._contexts = tls.Contexts(endpoint)
+        self._reach = Reach(endpoint)
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
     async def close(self) -> None:
@@ -184,6 +203,9 @@ class Wire:
         netloc = parts.netloc.rpartition("@")[2]
         proxy = proxies.proxy_for(parts.scheme, netloc, self._environ)
         login = {"Proxy-Authorization": basic(proxy.login)} if proxy and proxy.login else {}
+        self._reach.check(parts.hostname or "")
+        if proxy:
+            self._reach.trust(urlsplit(proxy.url).hostname or "")
         secure = self._contexts.at(netloc) if parts.scheme == "https" else True
         headers = {"Accept-Encoding": "identity", **headers}
         limits, read, total = self._timeouts, self._timeouts.read, None
@@ -211,7 +233,10 @@ class Wire:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(  # Limits bounds them
-                    limit=0, keepalive_timeout=_KEEPALIVE, socket_factory=self._socket
+                    limit=0,
+                    keepalive_timeout=_KEEPALIVE,
+                    socket_factory=self._socket,
+                    resolver=_Names(self._reach),
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"dregsy/{__version__}"},
@@ -334,6 +359,8 @@ def _explain_connection(error: Exception, cause: BaseException, place: str, coun
         cause = error.certificate_error
     if isinstance(cause, ssl.SSLError):
         return (*refusals.explain(cause, place, counting), isinstance(cause, ssl.SSLEOFError))
+    if isinstance(cause, Inside):
+        return f"{place} is inside of where the registry has no business to send anybody", cause.hint, False
     if isinstance(error, aiohttp.ClientHttpProxyError):
         hint = "check HTTPS_PROXY and NO_PROXY, and the login in it"
         return f"the proxy on the way to {place} refuses the connection ({error.status})", hint, error.status >= 500

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dregsy.errors import DregsyError, RelayError
+from dregsy.errors import DregsyError, NotFound, RelayError
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import Descriptor
@@ -91,7 +91,11 @@ class _Way:
 
     async def _manifest(self, digest: Digest, reference: str) -> None:
         """Bring all that a manifest names, then the manifest: whoever finds a tag finds the whole image."""
-        manifest = await self.here.get_manifest(self.copy.source.repository, str(digest))
+        try:
+            manifest = await self.here.get_manifest(self.copy.source.repository, str(digest))
+        except NotFound as error:
+            error.retryable = True  # it was there a moment ago: another look finds what its tag stands for now
+            raise
         for child in manifest.children:
             await self._manifest(child.digest, str(child.digest))
         for blob in manifest.blobs:

@@ -1,8 +1,8 @@
 """Brings blobs to targets: skips what is there, mounts what is near, and sends each blob once per registry."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 from weakref import WeakValueDictionary
@@ -10,8 +10,9 @@ from weakref import WeakValueDictionary
 from dregsy.errors import DigestMismatch, RegistryError
 from dregsy.journal import Journal
 from dregsy.model.manifest import Descriptor
-from dregsy.registry.client import BlobStream, Registry
-from dregsy.registry.wire import Body
+from dregsy.registry.client import Registry
+from dregsy.registry.downloads import BlobStream
+from dregsy.registry.uploads import upload
 from relays.native.openings import Openings
 from relays.native.source import Source
 
@@ -61,6 +62,17 @@ class Blobs:
             self._journal.saw_blob(host, repository, blob.digest)
             return how
 
+    async def renew(
+        self, target: Registry, repository: str, blob: Descriptor, source: Source, on_write: Callable[[int], None]
+    ) -> How:
+        """Send a blob, whatever ``target`` says about it: what it has of it is known to be wrong."""
+        host = target.endpoint.api_host
+        delivery = _Delivery(target, repository, blob, source, on_write, self._openings)
+        async with self._lock(host, blob.digest, repository), self._lock(host, blob.digest):
+            await delivery.anew()
+            self._journal.saw_blob(host, repository, blob.digest)
+        return How.MOVED
+
     def forget(self, target: Registry, blobs: Iterable[Descriptor]) -> None:
         """Take it that nothing is known about ``blobs`` at ``target``: they were deleted, or mounted in name only."""
         self._openings.distrust(target)
@@ -87,7 +99,7 @@ class _Delivery:
     async def first(self) -> How:
         """Bring a blob of which nothing is known at this registry."""
         if self.source.registry.endpoint.api_host == self.target.endpoint.api_host:
-            if await self.target.has_blob(self.repository, self.blob.digest):
+            if await self.target.stores_blob(self.repository, self.blob.digest):
                 return How.SKIPPED
             location = await self._mount(self.source.repository)
             if location is None:
@@ -99,6 +111,10 @@ class _Delivery:
         await self._send(location, self.source.blob(self.blob))
         self.openings.sent(self.target, self.repository, self.blob.digest)
         return How.MOVED
+
+    async def anew(self) -> None:
+        """Send a blob without a question."""
+        await self._send(await self.target.begin_upload(self.repository), self.source.blob(self.blob))
 
     async def near(self, home: str) -> How | None:
         """Bring a blob that ``home``, another repository of this registry, has; None when it has it no more.
@@ -131,10 +147,13 @@ class _Delivery:
 
     async def _send(self, location: str, opened: AbstractAsyncContextManager[BlobStream]) -> None:
         async with self.target.uploading(), opened as stream:
-            body = Body(stream.size, lambda: self._counted(stream.chunks))
-            await self.target.finish_upload(self.repository, location, self.blob.digest, body)
+            counted = BlobStream(
+                stream.size, self._counted(stream.chunks), lambda offset: self._counted(stream.again(offset))
+            )
+            await upload(self.target, self.repository, self.blob.digest, counted, location)
 
-    async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            yield chunk
-            self.on_write(len(chunk))
+    async def _counted(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+                self.on_write(len(chunk))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 
 from dregsy.errors import DregsyError, ImageError, RegistryError
@@ -29,7 +29,12 @@ _BLOB_LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 
 
 class Graph:
-    """One image on its way to one target; ``meter`` is told what moves."""
+    """One image on its way to one target; ``meter`` is told what moves.
+
+    What is in ``anew`` is written without asking the target for it.
+    """
+
+    anew: Collection[Digest] = ()
 
     def __init__(self, source: Source, target: Registry, ref: Ref, blobs: Blobs, meter: Meter) -> None:
         self._source = source
@@ -68,8 +73,20 @@ class Graph:
             if _BLOB_LOST.isdisjoint(error.codes) and not (error.status in {400, 404} and self._how[How.BELIEVED]):
                 raise
             self._blobs.forget(self._target, manifest.blobs)
+            self._there.difference_update(child.digest for child in manifest.children)
             await self._below(manifest, depth)
-            await self._target.put_manifest(repository, reference, manifest)
+            await self._store_again(manifest, reference)
+
+    async def _store_again(self, manifest: Manifest, reference: str) -> None:
+        """Write a manifest of which everything was there a moment ago.
+
+        What then is not there is being written by others: docker-registry shows its files half-written.
+        """
+        try:
+            await self._target.put_manifest(self._ref.repository, reference, manifest)
+        except RegistryError as error:
+            error.retryable = error.retryable or not _BLOB_LOST.isdisjoint(error.codes)
+            raise
 
     async def _below(self, manifest: Manifest, depth: int) -> None:
         if depth > DEPTH_LIMIT:
@@ -93,13 +110,15 @@ class Graph:
         async with self._locks[digest]:
             if digest in self._there:
                 return
-            if await self._target.head_manifest(self._ref.repository, str(digest)) is None:
+            there = digest not in self.anew and await self._target.stored_manifest(self._ref.repository, str(digest))
+            if not there:
                 await self._store(await self._source.manifest(digest), str(digest), depth)
             self._there.add(digest)
 
     async def _blob(self, blob: Descriptor) -> None:
         self._meter.expect(blob)
-        how = await self._blobs.ensure(self._target, self._ref.repository, blob, self._source, self._count)
+        bring = self._blobs.renew if blob.digest in self.anew else self._blobs.ensure
+        how = await bring(self._target, self._ref.repository, blob, self._source, self._count)
         if how is not How.MOVED:
             self._meter.spared(blob)
         self._how[how] += 1

@@ -27,7 +27,7 @@ class Openings:
                 if error.retryable:
                     raise
                 self.distrust(target)
-        if await target.has_blob(repository, digest):
+        if await target.stores_blob(repository, digest):
             return None
         return await self._proof(target, repository) or await target.begin_upload(repository)
 

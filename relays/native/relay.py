@@ -73,6 +73,7 @@ class NativeRelay:
         assert copy.source.digest is not None
         target = self._toolbox.registries.at(endpoint)
         graph = Graph(source, target, ref, self._blobs, meter)
+        graph.anew = frozenset(copy.anew)
         try:
             async with asyncio.timeout(self._toolbox.timeout) as limit:
                 if copy.index is not None:

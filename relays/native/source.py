@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,8 @@ from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import UNKNOWN_SIZE, Descriptor, Manifest
 from dregsy.model.platform import Platform
 from dregsy.model.subset import subset
-from dregsy.registry.client import BlobStream, Registry
+from dregsy.registry.client import Registry
+from dregsy.registry.downloads import BlobStream
 from relays.native.spool import Spool, SpoolFile
 
 Shared = dict[tuple[Endpoint, Digest, int], Spool]
@@ -113,12 +114,14 @@ class Source:
         is_known = blob.size != UNKNOWN_SIZE
         if self._readers == 1 and is_known:
             async with self.registry.read_blob(self.repository, blob) as stream:
-                yield BlobStream(stream.size, self._counted(stream.chunks))
+                yield BlobStream(
+                    stream.size, self._counted(stream.chunks), lambda offset: self._counted(stream.again(offset))
+                )
             return
         spool = self._spool(blob)
         with spool.file:
             size = blob.size if is_known else await spool.whole()
-            yield BlobStream(size, self._taken(blob, spool))
+            yield BlobStream(size, self._taken(blob, spool), lambda offset: self._taken(blob, spool, offset))
 
     def _spool(self, blob: Descriptor) -> Spool:
         """Return the spool into which the blob is being read, by this copy or another, or begin one."""
@@ -142,14 +145,14 @@ class Source:
                 async for chunk in self._counted(stream.chunks):
                     spool.append(chunk)
 
-    async def _taken(self, blob: Descriptor, spool: Spool) -> AsyncIterator[bytes]:
-        """Give what is in a spool; where another copy's came to nothing, read the blob ourselves.
+    async def _taken(self, blob: Descriptor, spool: Spool, start: int = 0) -> AsyncGenerator[bytes, None]:
+        """Give what is in a spool from ``start``; where another copy's came to nothing, read the blob ourselves.
 
         Once bytes were given it is too late for that: they were not checked as a whole.
         """
-        has_begun = False
+        has_begun = start > 0
         try:
-            async for chunk in spool.read():
+            async for chunk in spool.read(start):
                 has_begun = True
                 yield chunk
         except DregsyError:
@@ -160,7 +163,8 @@ class Source:
         async for chunk in self._begin(blob).read():
             yield chunk
 
-    async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            self._on_read(len(chunk))
-            yield chunk
+    async def _counted(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                self._on_read(len(chunk))
+                yield chunk

@@ -100,12 +100,15 @@ class Spool:
             await self._changed.wait()
         return self.size
 
-    async def read(self) -> AsyncIterator[bytes]:
-        """Give all bytes from the first; raises what kept the rest from coming."""
+    async def read(self, start: int = 0) -> AsyncIterator[bytes]:
+        """Give all bytes from ``start`` on; raises what kept the rest from coming."""
         taken = 0
         while True:
             if taken < len(self._extents):
-                yield self.file.read(*self._extents[taken])
+                place, length = self._extents[taken]
+                if start < length:
+                    yield self.file.read(place + start, length - start)
+                start = max(0, start - length)
                 taken += 1
             elif self.error is not None:
                 raise self.error

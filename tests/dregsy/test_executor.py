@@ -2,19 +2,23 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from dregsy.embedded import images
+from dregsy.embedded.server import EmbeddedRegistry
 from dregsy.errors import DregsyError, NotFound, RateLimited, Unreachable
-from dregsy.executor import LocalExecutor, contained
+from dregsy.executor import LocalExecutor, VerifyingExecutor, contained
+from dregsy.inspection import Inspector
+from dregsy.journal import Journal
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Task
 from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
-from dregsy.model.report import Failure, Moved, Status
+from dregsy.model.report import Failure, Moved, Outcome, Status
 from dregsy.registry.repositories import Repositories
 from dregsy.relay import Toolbox
 from relays.native.relay import NativeRelay, Settings
@@ -259,3 +263,66 @@ async def test_what_is_contained() -> None:
     assert (refusal, await contained(succeed(), copy)) == (Failure("not-found", "gone"), 7)
     assert isinstance(bug, Failure)
     assert (bug.kind, bug.message) == ("bug", "a bug came up: ValueError")
+
+
+IMAGE = images.image("x")
+LAYER = IMAGE.top.blobs[-1].digest
+
+
+@dataclass
+class Careless:
+    """An executor that copies, and then loses a layer so many times."""
+
+    inner: LocalExecutor
+    target: EmbeddedRegistry
+    losses: int
+    asked: list[Copy] = field(default_factory=list)
+
+    async def run(self, task: Task, copy: Copy) -> tuple[Outcome, ...]:
+        """Copy, and lose."""
+        self.asked.append(copy)
+        outcomes = await self.inner.run(task, copy)
+        if self.losses:
+            self.losses -= 1
+            self.target.store.find("app").delete_blob(LAYER)
+        return outcomes
+
+    def finish(self) -> None:
+        """Keep nothing."""
+
+
+@pytest.mark.parametrize(("losses", "status"), [(0, Status.COPIED), (1, Status.COPIED), (2, Status.FAILED)])
+async def test_verified(
+    losses: int, status: Status, tmp_path: Path, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
+) -> None:
+    """An image that is not whole where it was written is written once more; if that does not help, it failed.
+
+    What is believed of the lost parts is dropped, so that they are sent again, now and in the next run.
+    """
+    source, target = embedded_pair
+    await images.seed(source, "app", IMAGE, "v1")
+    copy = Copy("test", Ref(source.host, "app", "v1", IMAGE.digest), (Ref(target.host, "app", "v1"),), (0,))
+    async with Workshop(tmp_path, journal=Journal(tmp_path / "journal", 3600)) as shop:
+        careless = Careless(LocalExecutor(shop.relay), target, losses)
+        executor = VerifyingExecutor(careless, Inspector(shop.registries), shop.journal)
+        (outcome,) = await executor.run(task(source.host, (target.host,)), copy)
+        executor.finish()
+        believed = set(await shop.journal.tags(target.host, "app"))
+        homes = await shop.journal.homes(target.host, LAYER)
+    assert outcome.status is status
+    assert (len(careless.asked), bool(outcome.failure)) == (1 + bool(losses), status is Status.FAILED)
+    assert (believed, homes) == (({"v1"}, ["app"]) if status is Status.COPIED else (set(), []))
+    if outcome.failure:
+        assert (outcome.failure.kind, f"layer {LAYER} is missing" in outcome.failure.message) == ("broken", True)
+
+
+async def test_only_what_was_written_is_verified(tmp_path: Path) -> None:
+    """A copy that failed stays failed as it was, and its target is not asked."""
+
+    async def fails() -> Sequence[Moved | DregsyError]:
+        return [NotFound("gone"), NotFound("gone")]
+
+    shop = Workshop(tmp_path)
+    relay = GuestRelay(shop.toolbox, fails)
+    executor = VerifyingExecutor(LocalExecutor(relay), Inspector(shop.registries), shop.journal)
+    assert [one.failure for one in await executor.run(TASK, COPY)] == [Failure("not-found", "gone")] * 2

@@ -2,6 +2,8 @@ import io
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -107,6 +109,17 @@ def test_set_up_twice_logs_once() -> None:
     log.setup(second).info("x")
 
     assert (first.getvalue(), second.getvalue().count("\n")) == ("", 1)
+
+
+def test_libraries_do_not_speak_for_themselves() -> None:
+    """What a library warns of, with a traceback, is not printed: it becomes an error of ours."""
+    code = (
+        "import io, logging; from dregsy import log; log.setup(io.StringIO())\n"
+        "try: 1 / 0\n"
+        "except ZeroDivisionError: logging.getLogger('botocore.credentials').warning('no', exc_info=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_level_is_respected() -> None:

@@ -120,14 +120,17 @@ async def test_the_digest_judged_is_told(shop: Workshop, registry: EmbeddedRegis
 
 
 async def test_missing_and_broken(shop: Workshop, registry: EmbeddedRegistry) -> None:
-    """A tag that is not there is left for the comparison to tell; one that cannot be read fails alone."""
+    """A tag that is not there, or that cannot be read, fails alone: nothing passes of which no date is known."""
     broken = images.image("x/1.1", created="2024-05-01T00:00:00Z").top.config
     assert broken is not None
     with RecordingProxy(registry.host, Fault(path=f"/blobs/{broken.digest}", status=404, times=-1)) as proxy:
         found = await select(shop, proxy.host, "1.0", "1.1", "gone", ages=Ages(older_than=DAY))
 
-    assert [str(pick) for pick in found.picks] == ["1.0", "gone"]
-    assert [(str(pick), error.kind) for pick, error in found.failures.items()] == [("1.1", "not-found")]
+    assert [str(pick) for pick in found.picks] == ["1.0"]
+    assert {str(pick): error.kind for pick, error in found.failures.items()} == {
+        "1.1": "not-found",
+        "gone": "not-found",
+    }
 
 
 async def test_nothing_left(shop: Workshop, registry: EmbeddedRegistry) -> None:
@@ -209,14 +212,16 @@ async def test_a_tag_that_was_just_moved(listed: str | None, shop: Workshop, har
 
 
 async def test_a_tag_that_is_gone(shop: Workshop, harbor: Harbor) -> None:
-    """A tag that the list or the mapping names, but that is not there, is left for the comparison to tell."""
+    """A tag that the list or the mapping names, but that is not there, fails."""
     del harbor.store.find("team/app").tags["1.0"]
     harbor.claims["team/app"] = {"1.0": str(images.image("x").digest)}
 
     found = await select_of(shop, harbor, "1.0", "1.1", "0.9", ages=Ages(older_than=7 * DAY))
 
-    assert [str(pick) for pick in found.picks] == ["0.9", "1.0", "1.1"]
-    assert [str(pick) for pick in found.digests] == ["1.1"]
+    assert [str(pick) for pick in found.picks] == [str(pick) for pick in found.digests] == ["1.1"]
+    assert {str(pick): str(error).partition(" —")[0] for pick, error in found.failures.items()} == {
+        tag: f"there is no image {harbor.host}/team/app:{tag}" for tag in ("0.9", "1.0")
+    }
 
 
 async def test_a_list_without_some_dates(shop: Workshop, harbor: Harbor) -> None:

@@ -13,6 +13,7 @@ import pytest
 from dregsy.embedded import images
 from tests.testbed.aws import Moto
 from tests.testbed.command import Done, Dregsy, mirror
+from tests.testbed.dockerd import Dockerd
 from tests.testbed.ecr import HOST, Ecr
 from tests.testbed.faults import Fault, Gate
 from tests.testbed.pushing import push
@@ -78,13 +79,14 @@ async def test_new_repositories(ecr: Ecr, tmp_path: Path, registry_a: DockerRegi
 async def test_rotation_in_the_middle(
     ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str, *, expired: bool
 ) -> None:
-    """The password changes while a layer is under way: one more token is fetched, and everything arrives."""
+    """The password changes while a layer is under way: one more token is fetched, and everything arrives at once."""
     push(registry_a.host, repo, images.image(repo), "v1")
     push(registry_a.host, repo, images.image(f"{repo} 2"), "v2")
     gate = Gate()
     ecr.front.faults.append(Fault(path="/blobs/uploads/.*digest=", method="PUT", gate=gate))
+    document = {**config(ecr, registry_a.host, {"from": repo}), "retries": 0}
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(run(ecr, tmp_path, config(ecr, registry_a.host, {"from": repo})))
+        running = group.create_task(run(ecr, tmp_path, document))
         await gate.arrival()
         if expired:
             ecr.front.expired.add(ecr.passwords.password)
@@ -95,6 +97,29 @@ async def test_rotation_in_the_middle(
     assert (running.result().code, running.result().err) == (0, "")
     assert ecr.api.count("GetAuthorizationToken") == 2
     assert any(one.status in {401, 403} for one in ecr.front.seen if one.method == "PUT")
+
+
+@pytest.mark.parametrize("relay", ["skopeo", "docker"])
+async def test_other_relays(ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str, relay: str) -> None:
+    """Tools that talk to AWS's registries themselves get the token of the moment, and repositories to write to."""
+    image = images.image(repo)
+    push(registry_a.host, repo, image, "v1", "v2")
+    document = config(ecr, registry_a.host, {"from": repo}, **{"auth-refresh": "10h", "skip-tls-verify": True})
+    async with ForwardProxy(ecr.front.host) as proxy:
+        way = {"HTTPS_PROXY": f"http://{proxy.host}", "NO_PROXY": "127.0.0.1"}
+        within = ("env", *(f"{name}={value}" for name, value in way.items()))
+        with Dockerd(f"--insecure-registry={HOST}", within=within) as daemon:
+            settings = {"dockerhost": daemon.host} if relay == "docker" else {}
+            dregsy = Dregsy(tmp_path / "user", {**ecr.api.environ, **way})
+            file = dregsy.config({**document, "relay": relay, relay: settings})
+            done = await asyncio.to_thread(dregsy.run, "-config", file)
+
+    assert (done.code, done.said.count(ecr.passwords.password)) == (0, 0)
+    assert [one.operation for one in ecr.api.asked if one.operation != "DescribeRepositories"] == [
+        "GetAuthorizationToken",
+        "CreateRepository",
+    ]
+    assert {ecr.front.count("PUT", f"/manifests/{tag}") for tag in ("v1", "v2")} == {1}
 
 
 async def test_an_immutable_tag(ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str) -> None:
@@ -155,6 +180,25 @@ async def test_the_skopeo_relay(ecr: Ecr, tmp_path: Path, registry_a: DockerRegi
     assert (done.code, done.err) == (0, "")
     assert ecr.repository(repo) is not None
     assert ecr.passwords.password not in done.said
+
+
+async def test_rotation_under_the_skopeo_relay(ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str) -> None:
+    """Where the password changes while skopeo is at work, it is run once more with the new one."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    gate = Gate()
+    ecr.front.faults.append(Fault(path="/blobs/uploads/.*digest=", method="PUT", gate=gate))
+    document = {**config(ecr, registry_a.host, {"from": repo}), "retries": 0}
+    del document["native"]
+    document |= {"relay": "skopeo", "skopeo": {"certs-dir": str(ecr.certs)}}
+    document["tasks"][0]["source"]["skip-tls-verify"] = True
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(run(ecr, tmp_path, document))
+        await gate.arrival()
+        ecr.passwords.change("rotated")
+        gate.open()
+
+    assert (running.result().code, running.result().err) == (0, "")
+    assert ecr.api.count("GetAuthorizationToken") == 2
 
 
 async def test_show_and_check(ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str) -> None:

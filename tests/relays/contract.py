@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +125,11 @@ async def shop(subject: Subject, tmp_path: Path) -> AsyncIterator[Workshop]:
 
 
 async def delivered(subject: Subject, report: Report) -> list[Outcome]:
-    """Return the outcomes without what differs by nature: times, counts, lines of the config.
+    """Return the outcomes, of which none may be a failure, without what differs by nature: times, counts, lines.
 
     A digest that was reported is checked against the one that the target has.
     """
+    assert [one for one in failures(report.outcomes) if one] == []
     plain = []
     async with registries() as clients:
         for one in report.outcomes:
@@ -157,9 +158,19 @@ def order(host: str, repository: str, tag: str | None, image: Image, *targets: R
     return Copy("contract", Ref(host, repository, tag, image.digest), targets, tuple(range(len(targets))))
 
 
-def failures(outcomes: tuple[Outcome, ...]) -> list[str | None]:
-    """Return for each outcome the kind of its failure; None where it went well."""
-    return [one.failure.kind if one.failure else None for one in outcomes]
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What programs tell failures apart by; the text differs from relay to relay, and shows when a test fails."""
+
+    kind: str
+    retryable: bool
+    text: str = field(default="", compare=False)
+
+
+def failures(outcomes: tuple[Outcome, ...]) -> list[Failed | None]:
+    """Return for each outcome how it failed; None where it went well."""
+    found = [one.failure for one in outcomes]
+    return [Failed(one.kind, one.retryable, str(one)) if one else None for one in found]
 
 
 def multi(text: str, *, docker: bool = False) -> Image:
@@ -326,6 +337,21 @@ async def test_two_targets(
     assert [{"v1": subject.identity(image.top)}] * 2 == [await subject.at(host, f"{repo}/copy") for host in (a, b)]
 
 
+async def test_many_targets(
+    subject: Subject, shop: Workshop, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """Many targets at once do not get into each other's way."""
+    image = images.image(repo)
+    push(registry_a.host, repo, image, "v1")
+    places = [f"{registry_b.host}/{number}" for number in range(8)]
+
+    report = await shop.run(subject.task(registry_a.host, places, {"from": repo, "to": repo}))
+
+    assert failures(report.outcomes) == [None] * 8
+    there = [await subject.at(registry_b.host, f"{number}/{repo}") for number in range(8)]
+    assert [{"v1": subject.identity(image.top)}] * 8 == there
+
+
 async def test_many_at_once(
     subject: Subject, shop: Workshop, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
 ) -> None:
@@ -339,7 +365,7 @@ async def test_many_at_once(
 
     report = await shop.run(task, parallel=4)
 
-    assert report.counts == {Status.COPIED: 8}
+    assert failures(report.outcomes) == [None] * 8
     assert wanted == await subject.at(registry_b.host, repo)
     assert list(shop.scratch.iterdir()) == []
 
@@ -414,20 +440,42 @@ def shown(process: psutil.Process) -> list[str]:
         return []
 
 
-def denied(status: int, code: str) -> dict[str, Any]:
+def denied(status: int, code: str, message: str = "not this time") -> dict[str, Any]:
     """Make a proxy answer as a registry does that refuses (OCI distribution spec, Error Codes)."""
-    body = json.dumps({"errors": [{"code": code, "message": "not this time"}]}).encode()
+    body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
     return {"status": status, "headers": {"Content-Type": "application/json"}, "body": body, "times": -1}
 
 
-SOURCE_FAULTS: dict[str, tuple[Fault, str]] = {
-    "a layer is lost": (Fault(path="/blobs/", method="GET", **denied(404, "BLOB_UNKNOWN")), "not-found"),
-    "a login is wanted": (Fault(path="/v2/.+", method="GET", **denied(403, "DENIED")), "unauthorized"),
+DOWN = Failed("unreachable", retryable=True)
+SOURCE_FAULTS: dict[str, tuple[Fault, Failed]] = {
+    "a layer is lost": (
+        Fault(path="/blobs/", method="GET", **denied(404, "BLOB_UNKNOWN")),
+        Failed("not-found", retryable=False),
+    ),
+    "a login is wanted": (
+        Fault(path="/v2/.+", method="GET", **denied(403, "DENIED")),
+        Failed("unauthorized", retryable=False),
+    ),
     "the image is gone": (
         Fault(path="/manifests/", method="GET", **denied(404, "MANIFEST_UNKNOWN")),
-        "not-found",
+        Failed("not-found", retryable=True),
     ),
-    "a layer is damaged": (Fault(path="/blobs/", method="GET", flip_at=60, times=-1), "digest-mismatch"),
+    "it stumbles": (
+        Fault(path="/blobs/", method="GET", **denied(500, "UNKNOWN")),
+        Failed("registry", retryable=True),
+    ),
+    "it is being mended": (
+        Fault(path="/manifests/", method="GET", **denied(503, "UNAVAILABLE")),
+        Failed("registry", retryable=True),
+    ),
+    "a layer breaks off": (
+        Fault(path="/blobs/", method="GET", cut_at=60, times=-1),
+        Failed("unreachable", retryable=True),
+    ),
+    "a layer is damaged": (
+        Fault(path="/blobs/", method="GET", flip_at=60, times=-1),
+        Failed("digest-mismatch", retryable=True),
+    ),
 }
 
 
@@ -448,14 +496,26 @@ async def test_a_source_that_fails(
     assert list(shop.scratch.iterdir()) == []
 
 
-TARGET_FAULTS: dict[str, tuple[Fault, str]] = {
+TARGET_FAULTS: dict[str, tuple[Fault, Failed]] = {
     "it forbids to push": (
         Fault(path="/bad/.*uploads/", method="POST", **denied(403, "DENIED")),
-        "unauthorized",
+        Failed("unauthorized", retryable=False),
+    ),
+    "it stumbles": (
+        Fault(path="/bad/.*/manifests/", method="PUT", **denied(500, "UNKNOWN")),
+        Failed("registry", retryable=True),
+    ),
+    "it breaks off": (
+        Fault(path="/bad/.*uploads/", cut_upload_at=60, times=-1),
+        Failed("unreachable", retryable=True),
+    ),
+    "it knows no such repository": (
+        Fault(path="/bad/.*uploads/", method="POST", **denied(404, "NAME_UNKNOWN")),
+        Failed("not-found", retryable=False),
     ),
     "it refuses manifests": (
         Fault(path="/bad/.*/manifests/", method="PUT", **denied(400, "MANIFEST_INVALID")),
-        "registry",
+        Failed("registry", retryable=False),
     ),
 }
 
@@ -488,9 +548,7 @@ async def test_a_target_that_is_down(
 
     outcomes = await LocalExecutor(shop.relay).run(task, copy)
 
-    assert failures(outcomes) == ["unreachable", None]
-    assert outcomes[0].failure is not None
-    assert outcomes[0].failure.retryable
+    assert failures(outcomes) == [DOWN, None]
     assert {"v1": subject.identity(image.top)} == await subject.at(registry_b.host, repo)
 
 
@@ -501,7 +559,7 @@ async def test_a_source_that_is_down(subject: Subject, shop: Workshop, registry_
 
     outcomes = await LocalExecutor(shop.relay).run(task, order(NOWHERE, repo, "v1", images.image(repo), *targets))
 
-    assert failures(outcomes) == ["unreachable"] * 2
+    assert failures(outcomes) == [DOWN] * 2
     assert await subject.at(registry_b.host, repo) == {}
 
 
@@ -535,8 +593,32 @@ async def test_a_wrong_login(subject: Subject, shop: Workshop, side: str, tmp_pa
             task, order(registry.host, repo, "v1", image, Ref(registry.host, f"{repo}/copy", "v1"))
         )
 
-    assert failures(outcomes) == ["unauthorized"]
+    assert [Failed("unauthorized", retryable=False)] == failures(outcomes)
     assert "not the password" not in repr(outcomes)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+async def test_a_registry_that_tells_secrets(
+    subject: Subject, shop: Workshop, side: str, registry_a: DockerRegistry, tmp_path: Path, repo: str
+) -> None:
+    """A registry that repeats the login, in whatever form it came, gets it into no outcome and no event."""
+    image = images.image(repo)
+    header = basic("alice", USERS["alice"])["Authorization"]
+    text = f"no {USERS['alice']}, no {header}"
+    with DockerRegistry(tmp_path / "private", users=USERS) as registry:
+        push(registry.host, repo, image, "v1", headers=basic("alice", USERS["alice"]))
+        push(registry_a.host, repo, image, "v1")
+        path, method = ("/blobs/", "GET") if side == "source" else ("/blobs/uploads/", "POST")
+        with RecordingProxy(registry.host, Fault(path=path, method=method, **denied(403, "DENIED", text))) as proxy:
+            hosts = (proxy.host, registry_a.host) if side == "source" else (registry_a.host, proxy.host)
+            task = subject.task(*hosts, {"from": repo, "to": f"{repo}/copy"})
+            private = Endpoint(proxy.host, credentials=given("alice", USERS["alice"]))
+            task = replace(task, **({"source": private} if side == "source" else {"targets": (private,)}))
+            report = await shop.run(task)
+
+    assert failures(report.outcomes) == [Failed("unauthorized", retryable=False)]
+    told = f"{report.outcomes!r} {shop.events!r}"
+    assert [secret for secret in (USERS["alice"], header.removeprefix("Basic ")) if secret in told] == []
 
 
 async def test_foreign_layers(

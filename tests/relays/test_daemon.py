@@ -1,6 +1,7 @@
 import asyncio
 import socket
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,28 @@ async def test_tcp_with_tls_ignores_the_environments_certificates(
     assert found == []
 
 
+@pytest.mark.parametrize("way", ["unix", "tcp"])
+async def test_a_daemon_that_hangs_holds_nobody(tmp_path: Path, way: str, mute: socket.socket) -> None:
+    """A daemon that takes connections and says nothing is left at once by a question that is cancelled."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as listening, ExitStack() as connections:
+        if way == "unix":
+            listening.bind(f"{tmp_path}/d.sock")
+            listening.listen()
+            listening.setblocking(False)
+        host = f"unix://{tmp_path}/d.sock" if way == "unix" else "tcp://{}:{}".format(*mute.getsockname())
+        asking = Daemon(host, "1.41")
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            running = group.create_task(asking.ask(lambda client: client.version()))
+            for _ in range(2 if way == "unix" else 1):  # the first one only tries whether it can
+                connection, _ = await loop.sock_accept(listening if way == "unix" else mute)
+                connections.enter_context(connection)
+            running.cancel()
+        asking.close()
+
+    assert running.cancelled()
+
+
 async def test_a_question_is_broken_off_before_its_answer_begins(
     dockerd: Dockerd, daemon: APIClient, repo: str, mute: socket.socket
 ) -> None:
@@ -218,9 +241,9 @@ async def test_errors_in_a_stream_are_errors(dockerd: Dockerd, repo: str, regist
     missing = Ref(registry_a.host, repo, digest=Digest.of(b"missing"))
     with pytest.raises(NotFound):
         await asking.ask(lambda client: asked.pull(client, missing, None, Login(), quiet))
-    name, _ = await asking.ask(lambda client: asked.pull(client, index, None, Login(), quiet))
+    await asking.ask(lambda client: asked.pull(client, index, None, Login(), quiet))
     with pytest.raises(RelayError):
-        await asking.ask(lambda client: asked.push(client, name, Ref(registry_a.host, f"{repo}/x", "y" * 129), Login()))
+        await asking.ask(lambda client: asked.push(client, Ref(registry_a.host, f"{repo}/x", "y"), Login()))
     asking.close()
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -496,6 +497,35 @@ async def test_a_cancelled_push_cleans_up(
 
     assert running.cancelled()
     assert references(daemon) == []
+
+
+async def test_a_daemon_that_hangs_is_not_waited_for_long(
+    tmp_path: Path, repo: str, registry_a: DockerRegistry, registry_b: DockerRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be taken away from it is told, however many names there are, and the copy ends."""
+    monkeypatch.setattr("relays.daemon.ANSWER_SECONDS", 0.5)
+    image = images.image(repo)
+    push(registry_a.host, repo, image, "v1")
+    gate = Gate()
+    events: list[Event] = []
+    with (
+        Dockerd() as own,
+        RecordingProxy(registry_b.host, Fault(path="/manifests/", method="PUT", times=-1, gate=gate)) as target,
+    ):
+        targets = [Ref(target.host, f"{repo}/{number}", "v1") for number in range(3)]
+        copy = order(Ref(registry_a.host, repo), image.digest, *targets)
+        async with relaying(own, tmp_path, events=events) as relay, asyncio.TaskGroup() as group:
+            running = group.create_task(relay.copy(copy, Endpoint(registry_a.host), [Endpoint(target.host)] * 3))
+            await gate.arrival()
+            own.process.send_signal(signal.SIGSTOP)
+            running.cancel()
+        own.process.send_signal(signal.SIGCONT)
+        gate.open()
+
+    warnings = [one.message for one in events if isinstance(one, Warned)]
+    assert running.cancelled()
+    assert len(warnings) == 4  # the tags and what was pulled
+    assert {one.rpartition(": ")[2] for one in warnings} == {"no answer within 0.5 s"}
 
 
 async def test_a_pull_that_takes_too_long_is_given_up(

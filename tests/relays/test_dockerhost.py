@@ -85,6 +85,8 @@ def test_other_addresses_are_fine(address: str) -> None:
     """A user's name is no secret where ssh needs one."""
     check_address(address)
 
+    assert environment(address, {})["DOCKER_HOST"] == (address or USUAL)
+
 
 @pytest.mark.parametrize(
     ("address", "options", "remote"),

@@ -365,6 +365,27 @@ async def test_certificates_are_found_by_port_or_host(
     assert not refused.retryable
 
 
+async def test_certificates_of_a_host_leave_its_plain_registries_alone(
+    tmp_path: Path, scratch: Path, repo: str, multi: images.Image, authority: Authority
+) -> None:
+    """A folder that is named after this machine counts for its registries with TLS; others may stay without."""
+    pair, client = authority.issue("relay-server"), authority.issue("relay-client", client=True)
+    trust(tmp_path / "certs.d/127.0.0.1", authority.ca_file, client)
+    certs = (tmp_path / "certs.d",)
+    with DockerRegistry(tmp_path / "registry", tls=pair, client_ca=authority.ca_file) as registry:
+        async with EmbeddedRegistry() as plain, relaying(scratch) as relay:
+            await images.seed(plain, repo, multi, "v1")
+            refs = [Ref(host, f"{repo}/copy", "v1") for host in (registry.host, plain.host)]
+
+            results = await relay.copy(
+                order(Ref(plain.host, repo), multi.digest, *refs),
+                Endpoint(plain.host, certs=certs),
+                [Endpoint(ref.host, certs=certs) for ref in refs],
+            )
+
+    assert [Moved(multi.digest)] * 2 == results
+
+
 async def test_this_machine_is_trusted_with_plain_http_only(
     tmp_path: Path, scratch: Path, repo: str, multi: images.Image, authority: Authority
 ) -> None:

@@ -48,17 +48,21 @@ async def test_a_daemon_behind_ssh(dockerd: Dockerd, far: Path, ambient: bool, m
     assert [ends(int(line[0])) for line in logged(far)] == [True, True]
 
 
-async def test_what_ssh_complains_of_is_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "said", ["me@far.test: Permission denied (publickey).", "ssh: connect to host far.test port 22: No route to host"]
+)
+async def test_what_ssh_complains_of_is_the_error(tmp_path: Path, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that is refused, a host that is not there: ssh says it best."""
     program = tmp_path / "ssh"
-    program.write_text("#!/bin/sh\necho 'me@far.test: Permission denied (publickey).' >&2; exit 255\n")
+    program.write_text(f"#!/bin/sh\necho '{said}' >&2; exit 255\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     daemon = Daemon("ssh://me@far.test", None)
-    with pytest.raises(RelayUnavailable, match="publickey") as caught:
+    with pytest.raises(RelayUnavailable) as caught:
         await daemon.find()
     daemon.close()
 
+    assert caught.value.message == f"docker: ssh: {said.removeprefix('ssh: ')}"
     assert "dockerhost" in caught.value.hint
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -70,8 +71,15 @@ class AwsApi(Served):
     ``failures`` holds codes of errors by operation, each to be given once, or for ever where it is a text.
     """
 
-    def __init__(self, moto: Moto, issued: Callable[[str], None] = lambda _password: None, ttl: float = 43200) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        moto: Moto,
+        issued: Callable[[str], None] = lambda _password: None,
+        ttl: float = 43200,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(tls=tls)
         self.asked: list[Asked] = []
         self.failures: dict[str, list[str] | str] = {}
         self.ttl = ttl
@@ -79,14 +87,15 @@ class AwsApi(Served):
         """What is said instead of a token."""
         self._moto = f"http://{moto.host}"
         self._issued = issued
-        self._public: set[str] = set()
+        self.public: set[str] = set()
+        """The repositories of the public registry."""
         self._client: aiohttp.ClientSession | None = None
 
     @property
     def environ(self) -> dict[str, str]:
         """Variables by which AWS's tools find this server, with a login."""
         return {
-            "AWS_ENDPOINT_URL": f"http://{self.host}",
+            "AWS_ENDPOINT_URL": f"{self.scheme}://{self.host}",
             "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "not-so-secret",
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -151,8 +160,8 @@ class AwsApi(Served):
     def _public_answer(self, operation: str, query: dict[str, Any]) -> web.Response:
         """Do for public repositories what moto does not know."""
         if operation == "CreateRepository":
-            self._public.add(query["repositoryName"])
-        elif not self._public.issuperset(query["repositoryNames"]):
+            self.public.add(query["repositoryName"])
+        elif not self.public.issuperset(query["repositoryNames"]):
             return _json({"__type": "RepositoryNotFoundException", "message": "no"}, 400)
         return _json({"repositories": []})
 

@@ -46,6 +46,7 @@ class Dregsy:
     def write(self, text: str, name: str = "sync.yaml") -> str:
         """Write a config file and return its name."""
         (self.folder / name).write_text(text)
+        (self.folder / name).chmod(0o600)  # it may hold a login
         return name
 
     def config(self, document: Mapping[str, Any], name: str = "sync.yaml") -> str:

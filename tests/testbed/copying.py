@@ -25,6 +25,7 @@ from dregsy.orchestrator import Orchestrator
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.registry.retry import Backoff
+from dregsy.registry.wire import Timeouts
 from dregsy.relay import Relay, Repacking, Toolbox, load
 from dregsy.resolve import Resolver
 from relays.native.relay import Settings
@@ -46,6 +47,7 @@ class Workshop:
         attempts: int = 2,
         choice: RelayChoice = NATIVE,
         journal: Journal | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self.scratch = folder / "scratch"
         self.scratch.mkdir(parents=True)
@@ -53,7 +55,7 @@ class Workshop:
         self.stop = asyncio.Event()
         self.abort = asyncio.Event()
         logins = Logins({}, folder)
-        self.registries = Registries(logins, {}, backoff=Backoff(attempts=attempts, base=0))
+        self.registries = Registries(logins, {}, timeouts=timeouts, backoff=Backoff(attempts=attempts, base=0))
         self.journal = journal or Journal()
         self.toolbox = Toolbox(self.registries, logins, self.scratch, self.events.append, timeout, self.journal)
         self.relay: Relay = load(choice.name)(choice.settings, self.toolbox)

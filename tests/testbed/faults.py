@@ -82,6 +82,14 @@ class Fault:
     """Break the connection after this many bytes of the answer's body."""
     cut_upload_at: int = -1
     """Break the connection after this many bytes of the request's body."""
+    stop_at: int = -1
+    """Send no more after this many bytes of the answer's body, until ``gate`` opens."""
+    drips: bool = False
+    """Send the answer's body byte by byte, each a hundredth of a second after the other."""
+    loses_answer: bool = False
+    """Break the connection when the registry has answered."""
+    hangs_up: bool = False
+    """With ``cut_at``: break the connection in order (TCP FIN), so that what was sent before arrives."""
     flip_at: int = -1
     """Change the byte at this place of the answer's body."""
     gate: Gate | None = None

@@ -1,8 +1,9 @@
 """Passes a request on to another server and its answer back, in pieces, with the faults that are wanted."""
 
+import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 from aiohttp import web
@@ -32,16 +33,27 @@ async def forward(
         response = web.StreamResponse(status=answer.status, reason=answer.reason)
         response.headers.extend(without(answer.headers.copy(), *fault.strip))
         response.headers.update(fault.headers)
+        if fault.loses_answer:
+            raise Severed
         seen.status = answer.status
         await response.prepare(request)
         async for chunk in answer.content.iter_chunked(CHUNK):
             piece = fault.alter(chunk, seen.bytes_down)
             seen.bytes_down += len(piece)
-            await response.write(piece)
+            for part in _drops(piece) if fault.drips else (piece,):
+                await response.write(part)
+                await asyncio.sleep(0.01 if fault.drips else 0)
+            if fault.gate is not None and 0 <= fault.stop_at <= seen.bytes_down:
+                await fault.gate.hold()
             if len(piece) < len(chunk):
+                await _hang_up(request, fault)
                 raise Severed
         await response.write_eof()
     return response
+
+
+def _drops(piece: bytes) -> Iterator[bytes]:
+    return (piece[place : place + 1] for place in range(len(piece)))
 
 
 async def _upload(request: web.Request, fault: Fault, seen: Seen) -> AsyncIterator[bytes]:
@@ -56,6 +68,15 @@ async def _upload(request: web.Request, fault: Fault, seen: Seen) -> AsyncIterat
         yield chunk
 
 
+async def _hang_up(request: web.Request, fault: Fault) -> None:
+    """Close the connection when all that was sent has left, where that is wanted."""
+    transport = request.transport
+    if fault.hangs_up and transport is not None:
+        while transport.get_write_buffer_size():
+            await asyncio.sleep(0.001)
+        transport.close()
+
+
 def without(headers: CIMultiDict[str], *names: str) -> CIMultiDict[str]:
     """Remove the headers called ``names``, and those that concern a single connection only."""
     for name in (*_HOP_BY_HOP, *names):
@@ -64,8 +85,8 @@ def without(headers: CIMultiDict[str], *names: str) -> CIMultiDict[str]:
 
 
 def reset(request: web.Request) -> None:
-    """Break the connection to the client at once (TCP RST)."""
+    """Break the connection to the client at once (TCP RST), unless it is being closed already."""
     transport = request.transport
-    if transport is not None:
+    if transport is not None and not transport.is_closing():
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()

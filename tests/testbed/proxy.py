@@ -1,13 +1,16 @@
 """Stands in front of a real registry: writes down every request, and breaks the answers it is told to break."""
 
+import asyncio
 import json
 import re
+import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
@@ -19,6 +22,8 @@ from tests.testbed.serving import Served
 
 SECONDS = 60
 """The longest that a request to the real registry may take."""
+
+_TURNS = 4
 
 __all__ = ["Cdn", "Fault", "Gate", "Paging", "RecordingProxy", "Seen"]
 
@@ -57,8 +62,22 @@ class Forwarding(Served):
     async def _connected(self, app: web.Application) -> AsyncIterator[None]:
         del app
         limit = aiohttp.ClientTimeout(total=SECONDS)
-        async with aiohttp.ClientSession(auto_decompress=False, timeout=limit) as self._client:
+        sockets: WeakSet[socket.socket] = WeakSet()
+
+        def made(address: aiohttp.AddrInfoType) -> socket.socket:
+            one = socket.socket(*address[:3])
+            one.setblocking(False)
+            sockets.add(one)
+            return one
+
+        connector = aiohttp.TCPConnector(socket_factory=made)
+        async with aiohttp.ClientSession(connector=connector, auto_decompress=False, timeout=limit) as self._client:
             yield
+        for one in sockets:
+            with suppress(OSError):  # it is closed already
+                one.shutdown(socket.SHUT_RDWR)
+        for _ in range(_TURNS):  # of the loop, in which it lets go of them
+            await asyncio.sleep(0)
 
     async def _serve_request(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, or break the connection where the answer or the registry breaks."""
@@ -141,7 +160,7 @@ class RecordingProxy(Forwarding):
     async def answer(self, request: web.Request, seen: Seen) -> web.StreamResponse:
         """Do what the first fault that fits says, and else what the registry does."""
         fault = next((one for one in self.faults if one.take(request)), NO_FAULT)
-        if fault.gate is not None:
+        if fault.gate is not None and fault.stop_at < 0:
             await fault.gate.hold()
         if fault.status:
             return web.Response(status=fault.status, headers=fault.headers, body=fault.body)

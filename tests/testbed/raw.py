@@ -7,6 +7,7 @@ from typing import Self
 
 HEAD_LIMIT = 2**16
 TLS_HELLO = 0x16
+_TURNS = 10
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -30,6 +31,9 @@ class RawServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._server is not None
+        asyncio.get_running_loop().remove_reader(self._server.sockets[0].fileno())
+        for _ in range(_TURNS):  # asyncio loses connections that it takes in the moment in which a server closes
+            await asyncio.sleep(0)
         self._server.close()
         for task in self._talking:
             task.cancel()

@@ -148,6 +148,15 @@ class DockerRegistry:
                 place.mkdir(parents=True, exist_ok=True)
                 (place / "link").write_text(str(digest))
 
+    def blob_file(self, digest: Digest) -> Path:
+        """Return the file in which a blob's or manifest's bytes are kept, for all repositories."""
+        return self.data / "docker/registry/v2/blobs" / digest.algorithm / digest.hex[:2] / digest.hex / "data"
+
+    def collect_garbage(self) -> None:
+        """Have docker-registry delete what no tag of its points at, as its operators do."""
+        command = [*self._within, "docker-registry", "garbage-collect", "--delete-untagged", str(self._file)]
+        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+
     def __enter__(self) -> Self:
         self.start()
         return self

@@ -1,6 +1,7 @@
 """Runs an aiohttp application on a thread of its own, so that blocking clients and child processes may use it."""
 
 import asyncio
+import socket
 import ssl
 import threading
 from concurrent.futures import Future
@@ -10,7 +11,7 @@ from weakref import WeakSet
 
 from aiohttp import web
 
-from dregsy.embedded.server import Transports, cut, record
+from dregsy.embedded.server import Transports, end, record
 
 PATIENCE = 20.0
 """The longest, in seconds, that an application may take to begin or to end."""
@@ -54,14 +55,14 @@ class Served:
             handler_cancellation=True,
         )
         transports: Transports = WeakSet()
+        listening = socket.create_server(("127.0.0.1", 0))
         try:
             await runner.setup()
             transports = record(runner)
-            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls).start()
+            await web.SockSite(runner, listening, ssl_context=self._tls).start()
             self._bound.set_result("{}:{}".format(*runner.addresses[0][:2]))
             await self._ended.wait()
         except OSError as error:
             self._bound.set_exception(error)
         finally:
-            await runner.cleanup()
-            await cut(transports)
+            await end(runner, listening, transports)

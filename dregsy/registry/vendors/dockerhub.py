@@ -7,17 +7,25 @@ from urllib.parse import quote
 
 from dregsy.errors import CredentialsError
 from dregsy.model.endpoint import Login, Secret
-from dregsy.model.ref import HUB_NAMES
+from dregsy.model.ref import HUB_API_NAME, HUB_NAMES
 from dregsy.registry.vendors.api import MOST_PAGES, Names, NotOffered, Page, Tags, VendorApi, listed, texts
 from dregsy.registry.wire import basic
 
 HUB_API = "https://hub.docker.com/"
 HUB_INDEX = "https://index.docker.io/"
-HOSTS = HUB_NAMES | {"registry.hub.docker.com"}
+HOSTS = HUB_NAMES | {HUB_API_NAME}
 
 _SIZE = "100"
 _TOKEN_SECONDS = 300.0
 """For how long a token is used; Docker Hub's are good for ten minutes."""
+
+
+def _goes_on(page: Page, number: int, names: int, found: int) -> bool:
+    """Whether a search has more than this page: by its count of pages, or of results, or since the page is full."""
+    pages, results = page.document.get("num_pages"), page.document.get("num_results")
+    if isinstance(pages, int):
+        return number < pages
+    return found < results if isinstance(results, int) else names >= int(_SIZE)
 
 
 class DockerHub:
@@ -70,13 +78,16 @@ class DockerHub:
         root = self._index if api.host in self.hosts else await api.root()
         login = await api.login()
         headers = {"Authorization": basic(login)} if login.password is not None else None
+        found: set[str] = set()
         for number in range(1, MOST_PAGES):
             query = {"q": expression, "n": _SIZE, "page": str(number)}
             page = await api.get(f"{root}v1/search", query, headers=headers)
             names = list(texts(page.entries("results"), "name"))
+            if found.issuperset(names):
+                return  # what knows no pages gives the first one again
             yield names
-            pages = page.document.get("num_pages")
-            if not names or not isinstance(pages, int) or number >= pages:
+            found.update(names)
+            if not _goes_on(page, number, len(names), len(found)):
                 return
 
     async def _pages(self, api: VendorApi, login: Login, path: str) -> AsyncGenerator[Page, None]:

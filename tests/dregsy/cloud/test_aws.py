@@ -1,13 +1,17 @@
 """As whom AWS is asked, and what its refusals mean; moto stands in for AWS."""
 
+import asyncio
+import ssl
 from pathlib import Path
 
 import pytest
 
-from dregsy.cloud.aws import Place, asking, client
-from dregsy.errors import CredentialsError, RateLimited, RegistryError, Unauthorized
+from dregsy.cloud.aws import Place, ask, asking, client
+from dregsy.errors import CredentialsError, RateLimited, RegistryError, Unauthorized, Unreachable
 from dregsy.model.aws import AwsIdentity
-from tests.testbed.aws import AwsApi
+from tests.testbed.aws import AwsApi, Moto
+from tests.testbed.certificates import Authority
+from tests.testbed.raw import RawServer
 from tests.testbed.servers import DockerRegistry
 
 PLACE = Place("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "eu-west-1")
@@ -68,6 +72,41 @@ def test_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
         client(PLACE, "ecr", AwsIdentity())
 
     assert "AWS_ENDPOINT_URL" in caught.value.hint
+
+
+def test_an_authority_of_ones_own(
+    moto: Moto, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS_CA_BUNDLE says whom to trust in AWS's place, a proxy that looks into everything for one."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*authority.issue("aws"))
+    with AwsApi(moto, tls=tls) as api:
+        for name, value in {**api.environ, "AWS_CA_BUNDLE": str(authority.ca_file)}.items():
+            monkeypatch.setenv(name, value)
+        assert client(PLACE, "ecr", AwsIdentity()).describe_repositories()["repositories"] == []
+        other = Authority(tmp_path / "other")
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(other.ca_file))
+        monkeypatch.setattr("dregsy.cloud.aws._ATTEMPTS", 1)
+        with pytest.raises(Unreachable, match="not trusted") as caught, asking(PLACE):
+            client(PLACE, "ecr", AwsIdentity()).describe_repositories()
+
+    assert "AWS_CA_BUNDLE" in caught.value.hint
+
+
+async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take what comes, and say nothing."""
+    del writer
+    await reader.read()
+
+
+async def test_a_metadata_server_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the search for a login has no end, it is given up in time."""
+    monkeypatch.setattr("dregsy.cloud.aws._DEADLINE", 0.2)
+    async with RawServer(silence) as server:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://{server.host}/")
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://{server.host}/login")
+        with pytest.raises(Unreachable, match="did not answer within"):
+            await ask(PLACE, lambda: client(PLACE, "ecr", AwsIdentity()))
 
 
 def test_nonsense(registry_a: DockerRegistry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Making repositories, with moto as AWS."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -10,6 +11,7 @@ from dregsy.errors import RegistryError, Unauthorized
 from dregsy.model.aws import Aws, NewRepository
 from tests.testbed.aws import ACCOUNT, AwsApi
 from tests.testbed.ecr import HOST
+from tests.testbed.raw import RawServer, saying
 
 PRIVATE = EcrHost(HOST, "eu-west-1", ACCOUNT)
 
@@ -27,6 +29,28 @@ async def test_made_once(aws_api: AwsApi) -> None:
 
     assert names(aws_api) == ["team/app"]
     assert aws_api.count("CreateRepository") == 1
+
+
+async def test_one_search_for_a_login(aws_api: AwsApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many repositories that are missed at once cost one search for a login of AWS."""
+    login = {
+        "AccessKeyId": "AKIAPOD",
+        "SecretAccessKey": "x",
+        "Token": "x",
+        "Expiration": "2199-01-01T00:00:00Z",
+    }
+    body = json.dumps(login).encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    async with RawServer(saying(answer)) as server:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://{server.host}/login")
+        maker = EcrMaker()
+        await asyncio.gather(*(maker.ensure(PRIVATE, f"team/app{number}", Aws()) for number in range(20)))
+        assert server.connections == 1
+
+    assert len(names(aws_api)) == 20
+    assert {one.key for one in aws_api.asked} == {"AKIAPOD"}
 
 
 async def test_a_race_is_won_by_both(aws_api: AwsApi) -> None:

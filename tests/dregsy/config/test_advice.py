@@ -12,7 +12,7 @@ TASK = """tasks:
   - name: a
     source: {{registry: {registry}, {source}}}
     targets: [{{registry: b.example.com, {target}}}]
-    mappings: [{{from: '{origin}'}}]
+    mappings: [{{from: '{origin}', {mapping}}}]
 """
 DEFAULTS = {
     "relay": "native",
@@ -21,6 +21,7 @@ DEFAULTS = {
     "source": "",
     "target": "",
     "origin": "a/b",
+    "mapping": "",
 }
 
 
@@ -77,6 +78,26 @@ def test_nothing_to_say() -> None:
             "tasks[0].mappings[0].from",
             "has to match as a whole, but upstream dregsy anchors only its two ends",
         ),
+        ({"origin": "regex:!a"}, "tasks[0].mappings[0].from", "'!' inverts nothing here: it belongs to the names"),
+        ({"origin": "regex:a", "mapping": "to: m/x/"}, "tasks[0].mappings[0].to", "gives no legal repository name"),
+        ({"origin": "regex:a", "mapping": "to: M/Up"}, "tasks[0].mappings[0].to", "gives no legal repository name"),
+        *(
+            (
+                {"mapping": f"tags: [a, '{item}']"},
+                "tasks[0].mappings[0].tags[1]",
+                "is an expression, and no tag has a blank",
+            )
+            for item in ("keep: newest x", "keep: latest five", "keep:latest 5", "keep: latest -1")
+        ),
+        *(
+            ({"mapping": f"skip-existing: {value}"}, "tasks[0].mappings[0].skip-existing", "means a tag of that name")
+            for value in ('"true"', "[true]", "'False'")
+        ),
+        (
+            {"mapping": "newer-than: 7d, older-than: 30d"},
+            "tasks[0].mappings[0].newer-than",
+            "leaves nothing of what is old enough for 'older-than'",
+        ),
     ],
 )
 def test_warnings(changes: dict[str, str], field: str, message: str) -> None:
@@ -93,6 +114,12 @@ def test_warnings(changes: dict[str, str], field: str, message: str) -> None:
         {"registry": "docker.io", "origin": "regex:.*", "source": "auth: Ym9iOng="},
         {"registry": "docker.io", "origin": "regex:.*", "source": "lister: {type: index, search: x}"},
         {"top": "timeout: 10m"},
+        {"origin": "regex:.*", "mapping": "to: /m/x"},
+        {"origin": "regex:.*", "mapping": "to: 'regex:^/A,/b/'"},
+        {"mapping": "tags: ['keep: latest 5', 'keep: newest 3', 'keep: latest', 'keep: latest.*']"},
+        {"mapping": "skip-existing: true"},
+        {"mapping": "skip-existing: ['1.0', 'regex: true']"},
+        {"mapping": "newer-than: 30d, older-than: 7d"},
         {"top": "watch: true"},
         {"registry": ECR, "source": "auth-refresh: 1h"},
         {"registry": ECR, "source": "aws-profile: a, role-arn: 'arn:aws:iam::123456789012:role/a'"},
@@ -112,6 +139,16 @@ def test_same_names_and_no_mappings() -> None:
         (2, "mappings"),
         (3, "name"),
         (3, "mappings"),
+    ]
+
+
+def test_an_exclamation_mark_in_from() -> None:
+    """It is a part of the expression, also where the expression is rewritten."""
+    text = TASK.format_map(DEFAULTS | {"origin": "regex:!a|b"})
+    found = load("-", environ={}, stdin=StringIO(text)).warnings
+    assert [one.hint for one in found] == [
+        "write '(!a|b)' if a whole match is meant, or '!a.*|.*b' for what upstream selects",
+        "name what is to be taken",
     ]
 
 

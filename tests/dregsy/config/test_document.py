@@ -110,3 +110,10 @@ def test_bombs(bomb: str) -> None:
     """A small file that would grow into a huge or very deep one is refused at once."""
     with pytest.raises(ConfigError, match="holds more than 200000 values"):
         resolved(BOMBS[bomb])
+
+
+@pytest.mark.parametrize("text", ["[" + "*a, " * 9000 + "*a]", "'" + "${X}" * 9000 + "'"])
+def test_growth_by_what_is_put_in(text: str) -> None:
+    """A large value that is put in often is refused before it has filled the memory."""
+    with pytest.raises(ConfigError, match="grows beyond 8 MiB"):
+        resolved(f"a: &a '${{X}}'\nb: {text}", {"X": "x" * 2**20})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dregsy.config.environment import FILE_LIMIT, Unresolved, replace
+from dregsy.config.environment import FILE_LIMIT, TooLong, Unresolved, replace
 
 ENVIRON = {"A": "one", "B_2": "t${A}o", "EMPTY": "", "NL": "a\nb: c"}
 
@@ -87,4 +87,12 @@ def test_mounted_file_that_is_no_secret(tmp_path: Path, content: bytes, message:
     with pytest.raises(Unresolved) as caught:
         replace(f"${{file:{path}}}", {})
     assert caught.value.message.endswith(message)
+    assert "hunter2" not in f"{caught.value} {caught.value!r}"
+
+
+def test_room() -> None:
+    """What is longer than there is room for is refused, and not quoted."""
+    assert replace("a${X}", {"X": "bc"}, room=3) == "abc"
+    with pytest.raises(TooLong) as caught:
+        replace("a${X}", {"X": "hunter2"}, room=7)
     assert "hunter2" not in f"{caught.value} {caught.value!r}"

@@ -1,10 +1,8 @@
 """The rules of single keys of the dialect, beyond what cases/ show."""
 
 from io import StringIO
-from typing import Any
 
 import pytest
-from pydantic_core import PydanticCustomError
 
 from dregsy.config import keys
 from dregsy.config.load import load
@@ -108,18 +106,3 @@ def test_os_alone() -> None:
 def test_no_platforms(text: str) -> None:
     """What is no platform is told, without repeating it."""
     assert problems(mapping=f"platform: {text}") == [("mappings[0].platform", "is no platform")]
-
-
-def test_lister_kinds() -> None:
-    """There are three ways to list repositories."""
-    assert list(keys.LISTER_KINDS) == [keys.read_lister_kind(kind) for kind in keys.LISTER_KINDS]
-    for value in (None, "", "ecr"):
-        with pytest.raises(PydanticCustomError):
-            keys.read_lister_kind(value)
-
-
-@pytest.mark.parametrize("value", ["x", [], 1])
-def test_sections_need_keys(value: Any) -> None:
-    """A section that is no mapping is refused by pydantic, in whose hands it stays what it was."""
-    with pytest.raises(ValueError, match="valid dictionary"):
-        keys.Location.model_validate(value)

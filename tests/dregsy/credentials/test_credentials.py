@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dregsy.credentials import CLOUD_PAUSE, SHARED_SECONDS
+from dregsy.credentials import CLOUD_PAUSE, REFUSAL, SHARED_SECONDS
 from dregsy.errors import CredentialsError, RegistryError, Unauthorized
 from dregsy.model.aws import Aws, AwsIdentity
 from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given, Login, Secret
@@ -124,6 +124,20 @@ async def test_a_refused_token_is_not_kept(home: Home, aws: AwsApi) -> None:
     aws.failures["GetAuthorizationToken"] = "AccessDeniedException"
     with pytest.raises(Unauthorized):
         await logins.login_for(registry(), "a")
+
+
+async def test_another_login_after_a_refusal(aws: AwsApi, home: Home) -> None:
+    """A login that was refused is replaced, once for all who had it, and not again for a while."""
+    logins = home.logins()
+    first = await logins.login_for(registry(), "a")
+    found = await asyncio.gather(*(logins.renewed(registry(), "a", first) for _ in range(100)))
+    (second,) = set(found)
+    assert second not in {None, first}
+    assert await logins.renewed(registry(), "a", second or first) is None
+    home.now += REFUSAL
+    assert await logins.renewed(registry(), "a", second or first) is not None
+    assert aws.count("GetAuthorizationToken") == 3
+    assert await logins.renewed(Endpoint(HOST, credentials=Given(ALICE)), "a", ALICE) is None
 
 
 async def test_tokens_are_for_registries_of_aws(home: Home) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dregsy.errors import CredentialsError
 from dregsy.model.endpoint import Login, Secret
 from tests.testbed.home import ALICE, HOST, HUB_KEY, NOBODY, Home, coded, entry
 
@@ -145,3 +146,27 @@ async def test_a_byte_order_mark_is_no_obstacle(home: Home) -> None:
     home.write("\ufeff" + json.dumps({"auths": {HOST: entry()}}))
 
     assert await home.find() == ALICE
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"Auths": {HOST: entry()}},
+        {"AUTHS": {HOST: {"Auth": coded("alice", "s3cret")}}},
+        {"auths": {HOST: {"UserName": "alice", "PASSWORD": "s3cret"}}},
+        {"Auths": {}, "auths": {HOST: entry()}, "AUTHS": {}},
+    ],
+)
+async def test_large_and_small_letters(home: Home, document: dict[str, object]) -> None:
+    """Docker does not look at the case of its config's keys; the usual spelling comes first."""
+    home.write(document)
+    assert await home.find(HOST) == ALICE
+
+
+async def test_a_file_without_end(home: Home) -> None:
+    """A file that is far larger than any config is not read to its end."""
+    home.write({})
+    with home.config.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(CredentialsError, match="File too large"):
+        await home.find(HOST)

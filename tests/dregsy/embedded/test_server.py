@@ -1,8 +1,11 @@
 import asyncio
 import base64
+import gc
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -134,3 +137,17 @@ def test_importing_the_package_loads_no_server() -> None:
     """``import dregsy.embedded`` costs nothing: the HTTP library comes with the server only."""
     script = "import sys, dregsy.embedded, dregsy.embedded.images; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False, cwd=Path.cwd()).returncode == 0
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_connections_that_come_while_it_ends_are_closed(turns: int) -> None:
+    """A client that connects at the last moment is told that nobody is there, and nothing stays open."""
+    async with EmbeddedRegistry() as registry:
+        host, port = registry.host.split(":")
+        clients = [socket.create_connection((host, int(port)), 20) for _ in range(20)]
+        for _ in range(turns):  # in one of the loop's turns they are taken, and not yet known
+            await asyncio.sleep(0)
+    for client in clients:
+        with client, suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    gc.collect()  # warns of what was forgotten

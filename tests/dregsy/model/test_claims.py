@@ -1,8 +1,12 @@
 from dregsy.model.claims import Claim, Claims
 from dregsy.model.digest import Digest
-from dregsy.model.plan import Copy
+from dregsy.model.endpoint import Endpoint
+from dregsy.model.plan import Copy, Once, Rule, Task
 from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
+from dregsy.model.rewrite import Rewrite, Selection
+from dregsy.model.tags import TagFilter
+from dregsy.model.unknown import Unknown
 
 AMD64, ARM64 = (Platform("linux", one) for one in ("amd64", "arm64"))
 
@@ -25,8 +29,10 @@ def test_the_first_has_the_tag() -> None:
 
     assert claims.refused("a", copy("a.io/x:1", "b.io/x:1", where="f:7")) == {}
     assert claims.refused("a", copy("a.io/x:1", "b.io/x:1", where="f:8")) == {}
-    assert claims.refused("a", copy("a.io/y:1", "b.io/y:1", "b.io/x:1", where="f:9")) == {1: Claim("a.io/x:1", "f:7")}
-    assert claims.refused("a", copy("a.io/z:1", "b.io/y:1", where="f:9")) == {0: Claim("a.io/y:1", "f:9")}
+    assert claims.refused("a", copy("a.io/y:1", "b.io/y:1", "b.io/x:1", where="f:9")) == {
+        1: Claim("a.io/x:1", "f:7", "t")
+    }
+    assert claims.refused("a", copy("a.io/z:1", "b.io/y:1", where="f:9")) == {0: Claim("a.io/y:1", "f:9", "t")}
 
 
 def test_platforms_make_another_image() -> None:
@@ -60,3 +66,43 @@ def test_tasks_share_the_claims() -> None:
     claims.begin("a")
     assert claims.refused("b", copy("a.io/y:1", "b.io/x:1")) == {}
     assert list(claims.refused("a", copy("a.io/x:1", "b.io/x:1"))) == [0]
+
+
+def unlisted(where: str) -> tuple[Unknown, Rule]:
+    """Build a mapping that could not be listed, and a later one."""
+    rules = []
+    for source, line in (("x", where), ("y", "f:9")):
+        selection = Selection.parse(source)
+        rules.append(Rule(selection, Rewrite.parse("m", selection=selection), TagFilter.parse([]), where=line))
+    task = Task("t", Once(), Endpoint("a.io"), (Endpoint("b.io"),), tuple(rules))
+    return Unknown(task, rules[0], "x", retryable=True), rules[1]
+
+
+def test_what_could_not_be_listed_is_kept() -> None:
+    """Later mappings wait for what may be meant for their tags, unless these are theirs already, until it is listed."""
+    unknown, later = unlisted("f:1")
+    claims = Claims()
+    claims.begin("a")
+    claims.refused("a", copy("a.io/y:1", "b.io/m:1"))
+    claims.keep("a", unknown)
+
+    assert claims.kept("a", copy("a.io/y:1", "b.io/m:1"), later, "y") is None
+    assert claims.kept("a", copy("a.io/y:2", "b.io/m:2"), later, "y") == unknown
+    assert claims.kept("a", copy("a.io/y:2", "b.io/n:2"), later, "y") is None
+    assert claims.kept("a", copy("a.io/x:2", "b.io/m:2"), unknown.rule, "x") is None
+    claims.release("a", unknown.rule, "x")
+    assert claims.kept("a", copy("a.io/y:2", "b.io/m:2"), later, "y") is None
+
+
+def test_what_could_not_be_listed_keeps_what_it_had() -> None:
+    """A task does not lose its tags to another one in a run in which it cannot tell what it means."""
+    unknown, _ = unlisted("f:1")
+    claims = Claims()
+    claims.begin("a")
+    claims.refused("a", copy("a.io/x:1", "b.io/m:1", where="f:1"))
+    claims.refused("a", copy("a.io/z:2", "b.io/m:2", where="f:2"))
+    claims.begin("a")
+    claims.keep("a", unknown)
+
+    assert list(claims.refused("b", copy("a.io/y:1", "b.io/m:1"))) == [0]
+    assert list(claims.refused("b", copy("a.io/y:2", "b.io/m:2"))) == []

@@ -59,6 +59,14 @@ def test_docker_hub_answers_elsewhere(host: str, api_host: str) -> None:
     assert api_host == Endpoint(host).api_host
 
 
+def test_repositories_are_below_the_prefix() -> None:
+    """A repository's name is put behind the prefix, and has to be legal."""
+    assert str(Endpoint("a.io", "team/x").ref("app")) == "a.io/team/x/app"
+    assert str(Endpoint("a.io").ref("app")) == "a.io/app"
+    with pytest.raises(ValueError, match="not a legal repository name"):
+        Endpoint("a.io").ref("App")
+
+
 def test_endpoints_are_told_apart_by_their_credentials() -> None:
     """One client serves one host and login: equal endpoints are one key, others are not."""
     kinds: list[Credentials] = [

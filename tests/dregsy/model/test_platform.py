@@ -95,6 +95,37 @@ def test_an_arm64_machine_runs_arm() -> None:
     assert choose(Platform("linux", "arm64"), [Platform("linux", "arm", "v6"), Platform("linux", "arm", "v7")]) == 1
 
 
+ARM = ("arm/v8", "arm/v7", "arm/v6", "arm/v5")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("amd64", ("amd64", "386")),
+        ("amd64/v2", ("amd64/v2", "amd64", "386")),
+        ("amd64/v4", ("amd64/v4", "amd64/v3", "amd64/v2", "amd64", "386")),
+        ("386", ("386",)),
+        ("arm", ARM[1:]),
+        ("arm/v6", ARM[2:]),
+        ("arm/v9", ("arm/v9",)),
+        ("arm64", ("arm64", *ARM)),
+        ("arm64/v8.1", ("arm64/v8.1", "arm64", *ARM)),
+        ("arm64/v8.3", ("arm64/v8.3", "arm64/v8.2", "arm64/v8.1", "arm64", *ARM)),
+        ("arm64/v9", ("arm64/v9", *(f"arm64/v8.{one}" for one in (5, 4, 3, 2, 1)), "arm64", *ARM)),
+        (
+            "arm64/v9.2",
+            ("arm64/v9.2", "arm64/v9.1", "arm64/v9", *(f"arm64/v8.{n}" for n in range(7, 0, -1)), "arm64", *ARM),
+        ),
+        ("arm64/v9.x", ("arm64/v9.x", "arm64", *ARM)),
+        ("s390x", ("s390x",)),
+        ("ppc64le/power9", ("ppc64le/power9", "ppc64le")),
+    ],
+)
+def test_what_runs_on_a_processor(text: str, expected: tuple[str, ...]) -> None:
+    """The order is containerd's: newer variants first, then what the processor can also be."""
+    assert tuple(f"linux/{one}" for one in expected) == tuple(map(str, Platform.parse(f"linux/{text}").accepted()))
+
+
 def test_nothing_is_chosen_from_nothing() -> None:
     """An empty index fits nobody."""
     assert choose(Platform("linux", "amd64"), []) is None

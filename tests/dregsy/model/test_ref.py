@@ -37,6 +37,28 @@ def test_references_are_read(text: str, expected: Ref) -> None:
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Localhost:5000/x:v1", "localhost:5000/x:v1"),
+        ("r.example.com:443/x:v1", "R.example.com/x:v1"),
+        ("registry.hub.docker.com/library/x:v1", "docker.io/x:v1"),
+        ("registry.hub.docker.com/x:v1", "x:v1"),
+        ("Index.Docker.io:443/x:v1", "registry-1.docker.io/x:v1"),
+        (f"a.io/x:v1@sha256:{HEX}", "a.io/x:v1"),
+    ],
+)
+def test_one_place_has_many_spellings(one: str, other: str) -> None:
+    """Case, the port that https has anyway, and Docker Hub's names make no other place."""
+    assert Ref.parse(one).place == Ref.parse(other).place
+
+
+@pytest.mark.parametrize("other", ["a.io:444/x:v1", "a.io/y:v1", "a.io/x:V1", "a.io/x", "a.io:80/x:v1"])
+def test_other_places(other: str) -> None:
+    """Another port, repository or tag is another place."""
+    assert Ref.parse("a.io/x:v1").place != Ref.parse(other).place
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *("", "/", "a/", "h.io/", "h.io//a", "h.io/a/", "h.io/A", "h.io/a b", "h.io/a\n", "h.io/a:b\n", "h.io/a:"),

@@ -250,6 +250,41 @@ def test_paths_agree_with_a_naive_reading_of_the_rules(source: str, to: str, nam
     assert expected == target(source, to, name)
 
 
+@given(
+    source=st.sampled_from(["a", "/a", "a/b", "regex:a/.*", "regex:.*", "regex:a|a/b"]),
+    to=st.sampled_from(
+        ["", "m", "/m", "m/n", "/m/", "regex:^/a,/m", "regex:a,b", "regex:^/a|b,/m", "regex:^/(.*),$1/x"]
+    ),
+    name=st.sampled_from(["a", "a/b", "b/a", "a/b/c", "m/a", "m/b"]),
+    other=st.sampled_from(["a", "b", "m/a", "m/a/b", "m/n/a", "m", "b/b"]),
+)
+def test_origins_leave_nothing_out(source: str, to: str, name: str, other: str) -> None:
+    """What is selected is among the origins of what it is called, unless these cannot be told; all of them are such."""
+    rewrite = Rewrite.parse(to, selection=Selection.parse(source))
+
+    if rewrite.selection.matches(name):
+        origins = rewrite.origins(rewrite.apply(name))
+        assert origins is None or name in origins
+    assert all(rewrite.apply(one) == other and rewrite.selection.matches(one) for one in rewrite.origins(other) or ())
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "name", "expected"),
+    [
+        ("regex:team/.*", "mirror", "mirror/team/x", ("team/x",)),
+        ("regex:team/.*", "mirror", "mirror/other/x", ()),
+        ("regex:team/.*", "regex:^/team/(.*),/mirror/$1", "mirror/x", None),
+        ("regex:team/.*", "regex:^/team/(.*),/mirror/$1", "base/x", ()),
+        ("regex:team/.*", "regex:^/team/(.*),$1/x", "base/x", None),
+        ("regex:team/.*", "regex:^/no,/mirror/", "team/x", ("team/x",)),
+        ("regex:team/.*", "regex:^/team|x,/mirror", "base", None),
+    ],
+)
+def test_origins(source: str, to: str, name: str, expected: tuple[str, ...] | None) -> None:
+    """A path in front can be taken off again; what an expression makes may have a known start."""
+    assert expected == Rewrite.parse(to, selection=Selection.parse(source)).origins(name)
+
+
 @given(st.text(max_size=20), st.text(max_size=20), st.text(alphabet="ab/-.", min_size=1, max_size=10))
 def test_any_text_works_or_is_a_value_error(source: str, to: str, name: str) -> None:
     """Nothing but ValueError leaves the parsers, and nothing at all leaves what they make."""

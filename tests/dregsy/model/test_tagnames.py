@@ -38,6 +38,22 @@ def test_invalid(to: str) -> None:
         TagNames.parse(to)
 
 
+@pytest.mark.parametrize(
+    ("names", "named", "expected"),
+    [
+        (TagNames(), "v1", ("v1",)),
+        (TagNames(prefix="a-", suffix="-b"), "a-v1-b", ("v1",)),
+        (TagNames(prefix="a-", suffix="-b"), "a-v1", ()),
+        (TagNames(prefix="aa", suffix="aa"), "aaa", ()),
+        (TagNames.parse("regex:x,y", "a-"), "a-v1", None),
+        (TagNames.parse("regex:x,y", "a-"), "b-v1", ()),
+    ],
+)
+def test_origins(names: TagNames, named: str, expected: tuple[str, ...] | None) -> None:
+    """What was put around a name can be taken off again; an expression cannot be turned round."""
+    assert expected == names.origins(named)
+
+
 def test_equality() -> None:
     """Equal texts make equal names."""
     assert TagNames.parse("regex:a,b", "x") == TagNames.parse("regex:a,b", "x") != TagNames.parse("regex:a,c", "x")

@@ -148,6 +148,12 @@ def test_digests_are_picked_with_and_without_a_tag() -> None:
     assert expected == TagFilter.parse(items).select([])
 
 
+@pytest.mark.parametrize(("item", "counts"), [("keep: latest 1", True), ("keep: newest 1", True), ("keep: a", False)])
+def test_counts(item: str, counts: bool) -> None:
+    """It can be told whether numbers of tags are limited."""
+    assert counts == TagFilter.parse(["a", item]).counts
+
+
 def test_digests_are_not_counted_as_newest() -> None:
     """``keep: latest`` never drops what is pinned by digest."""
     items = [f"1.9.9@sha256:{HEX}", f"sha256:{OTHER_HEX}", "1.1", "1.2", "keep: latest 1"]

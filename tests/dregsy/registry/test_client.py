@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from dregsy.embedded import images
 from dregsy.embedded.server import EmbeddedRegistry
-from dregsy.errors import DigestMismatch, ImageError, NotFound, RegistryError, Unreachable
+from dregsy.errors import DigestMismatch, ImageError, NotFound, RegistryError, Unauthorized, Unreachable
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Anonymous, Endpoint
 from dregsy.model.manifest import (
@@ -248,6 +249,39 @@ async def test_schema1_is_fetched_as_it_is(registry_a: DockerRegistry, clients: 
     assert [blob.size for blob in manifest.blobs] == [UNKNOWN_SIZE]
 
 
+# --- what a target has -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scheme", "status", "known"),
+    [("Basic", 401, False), ("Basic", 403, True), ("Bearer", 401, True), ("Bearer", 403, True), ("", 403, False)],
+)
+async def test_a_login_that_may_not_look(scheme: str, status: int, known: bool) -> None:
+    """What a login that was taken may not see counts as absent at a target; of one that was not taken, nothing does."""
+    refusal = Fault(path="/a/b/", status=status, times=-1)
+    token = Fault(path="^/token", status=200, body=b'{"token": "t"}', times=-1)
+    with RecordingProxy("127.0.0.1:9", refusal, token) as proxy:
+        wanted = {"WWW-Authenticate": f'{scheme} realm="http://{proxy.host}/token"'} if scheme else {}
+        proxy.faults.append(Fault(path="^/v2/$", status=401 if scheme else 200, headers=wanted, times=-1))
+        async with registries() as clients:
+            registry = clients.at(Endpoint(proxy.host, credentials=given("user", "secret")))
+            for ask in (registry.stored_manifest("a/b", "v1"), registry.stores_blob("a/b", Digest.of(b"x"))):
+                with nullcontext() if known else pytest.raises(Unauthorized):
+                    assert not await ask
+            with pytest.raises(Unauthorized):
+                await registry.head_manifest("a/b", "v1")
+
+
+async def test_nobody_may_not_look(clients: Registries) -> None:
+    """What nobody in particular may not see may well be there, though a token was had."""
+    token = Fault(path="^/token", status=200, body=b'{"token": "t"}', times=-1)
+    with RecordingProxy("127.0.0.1:9", Fault(path="/a/b/", status=403, times=-1), token) as proxy:
+        wanted = {"WWW-Authenticate": f'Bearer realm="http://{proxy.host}/token"'}
+        proxy.faults.append(Fault(path="^/v2/$", status=401, headers=wanted, times=-1))
+        with pytest.raises(Unauthorized):
+            await clients.at(Endpoint(proxy.host)).stored_manifest("a/b", "v1")
+
+
 # --- reading blobs ---------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +292,7 @@ async def test_blobs(registry_a: DockerRegistry, repo: str, clients: Registries)
         assert not await client.has_blob(repo, Digest.of(content)) or content == b""
         assert Digest.of(content) == await upload(client, repo, content)
         assert await client.has_blob(repo, Digest.of(content))
+        assert await client.blob_size(repo, Digest.of(content)) == len(content)
         assert content == await read(client, repo, blob_of(content))
         assert content == await read(client, repo, blob_of(content, UNKNOWN_SIZE))
 
@@ -286,7 +321,7 @@ CONTENT = bytes(range(256)) * 2048
     [
         (Fault(path="/blobs/", flip_at=0), len(CONTENT), DigestMismatch),
         (Fault(path="/blobs/", flip_at=len(CONTENT) - 1), len(CONTENT), DigestMismatch),
-        (Fault(path="/blobs/", cut_at=300_000), len(CONTENT), Unreachable),
+        (Fault(path="/blobs/", cut_at=100_000), len(CONTENT), Unreachable),
         (Fault(path="/blobs/", cut_at=0), len(CONTENT), Unreachable),
         (Fault(path="/blobs/", status=200, body=CONTENT[:-1]), len(CONTENT), DigestMismatch),
         (Fault(path="/blobs/", status=200, body=b""), len(CONTENT), DigestMismatch),
@@ -299,11 +334,11 @@ async def test_wrong_bytes_never_become_a_blob(
     registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str, clients: Registries, fault: Fault, size: int,
     error: type[Exception],
 ) -> None:  # fmt: skip
-    """A blob that is cut, changed, too short or too long ends with an error, and does not arrive where it was sent."""
+    """A blob that is cut each time, changed, too short or too long ends with an error, and arrives nowhere."""
     blob = blob_of(CONTENT, size)
     await upload(at(clients, registry_a.host), repo, CONTENT)
     target = at(clients, registry_b.host)
-    fault.times = 1
+    fault.times = 1 if fault.cut_at < 0 else -1
     with RecordingProxy(registry_a.host, fault) as proxy:
         location = await target.begin_upload(repo)
         with pytest.raises(error) as caught:

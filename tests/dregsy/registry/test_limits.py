@@ -188,5 +188,4 @@ async def test_a_registry_that_asks_to_slow_down_is_heeded(status: int) -> None:
 
             waves = [await wave() for _ in range(8)]
 
-    assert waves[-1] < waves[0]
     assert waves[-1] <= 16, waves

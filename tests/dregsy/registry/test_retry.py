@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dregsy.registry.retry import Backoff, retry_after
+from dregsy.registry.retry import PROGRESS, Backoff, Budget, Chances, retry_after
 
 NOW = 1_700_000_000.0
 
@@ -39,6 +39,24 @@ def test_patience_has_an_end() -> None:
     """A registry that asks for a longer wait than patience is given up, and so is the last attempt."""
     assert Backoff(patience=60).wait(1, asked=60.1) is None
     assert Backoff(attempts=1).wait(1, asked=0.0) is None
+
+
+def test_a_transfer_that_gets_ahead_may_break_for_ever() -> None:
+    """Attempts that bring a mebibyte do not count; others do."""
+    budget = Budget(Backoff(attempts=3, base=1.0, random=lambda: 1.0))
+
+    assert [budget.wait(PROGRESS) for _ in range(50)] == [1.0] * 50
+    assert [budget.wait(PROGRESS - 1) for _ in range(2)] == [2.0, None]
+
+
+def test_chances_run_out_and_are_earned() -> None:
+    """A host that only fails gets no more second chances after a hundred; five successes earn one."""
+    chances = Chances()
+
+    assert [chances.take() for _ in range(101)] == [True] * 100 + [False]
+    for _ in range(6):
+        chances.earn()
+    assert [chances.take(), chances.take()] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tests.testbed.clients import given, held, registries, tasks, trusting
 from tests.testbed.faults import Fault, Gate
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
-from tests.testbed.raw import TLS_HELLO, ForwardProxy, RawServer, head, saying
+from tests.testbed.raw import TLS_HELLO, Conversation, ForwardProxy, RawServer, head, saying
 from tests.testbed.servers import DockerRegistry
 from tests.testbed.tokens import Grant, TokenServer
 
@@ -212,6 +212,61 @@ async def test_a_registry_that_never_answers() -> None:
     async with RawServer(silent) as mute, registries(timeouts=Timeouts(greeting=0.05)) as clients:
         with pytest.raises(Unreachable, match="does not answer"):
             await clients.at(at(mute.host)).ping()
+
+
+def dying(state: list[str]) -> Conversation:
+    """Answer greetings, and the rest only while ``state`` says "up"."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await head(reader)
+        if asked[0] == TLS_HELLO:
+            writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+        elif state == ["up"] or b" /v2/ " in asked:
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    return talk
+
+
+async def test_a_registry_that_goes_down_is_given_up(registry_a: DockerRegistry, repo: str) -> None:
+    """All that want something of a host that went down fail at once, under any login; other hosts are not touched."""
+    state = ["down"]
+    async with RawServer(dying(state)) as dead, registries() as clients:
+        one, other = clients.at(at(dead.host)), clients.at(Endpoint(dead.host, credentials=given("user", "word")))
+        await asyncio.gather(one.ping(), other.ping())
+        before = dead.connections
+        for _ in range(20):
+            for client in (one, other):
+                with pytest.raises(Unreachable, match="broke"):
+                    await client.head_manifest("a/b", "v1")
+
+        assert dead.connections - before <= 2 * Backoff().attempts  # the HTTP library has attempts of its own
+        assert await clients.at(at(registry_a.host)).head_manifest(repo, "v1") is None
+
+
+async def test_a_registry_that_comes_back_is_let_in() -> None:
+    """A probe finds out that the host is back; from then on all are let through."""
+    state = ["down"]
+    async with RawServer(dying(state)) as server, registries(timeouts=Timeouts(down=0)) as clients:
+        client = clients.at(at(server.host))
+        with pytest.raises(Unreachable):
+            await client.head_manifest("a/b", "v1")
+        state[0] = "up"
+        found = await asyncio.gather(*(client.head_manifest("a/b", f"v{number}") for number in range(20)))
+
+    assert found == [None] * 20
+
+
+async def test_a_host_that_only_fails_gets_no_second_chances(registry_a: DockerRegistry, repo: str) -> None:
+    """A host that answers nothing but errors is not asked four times as much as one that works."""
+    fault = Fault(path="/manifests/", status=500, times=-1)
+    with RecordingProxy(registry_a.host, fault) as proxy:
+        async with registries() as clients:
+            client = clients.at(at(proxy.host))
+            for _ in range(50):
+                with pytest.raises(RegistryError):
+                    await client.head_manifest(repo, "v1")
+
+        assert proxy.count("HEAD", "/manifests/") == 50 + 100
 
 
 # --- logins ----------------------------------------------------------------------------------------------------------

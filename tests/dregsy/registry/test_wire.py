@@ -29,7 +29,7 @@ SECRET_URL = "https://user:s3cret@reg.test:5000/v2/a/b?sig=s3cret#s3cret"
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
     """Connections to nobody in particular; none is in use at the end."""
-    opened = Wire(Endpoint("reg.test:5000"), {})
+    opened = Wire(Endpoint("127.0.0.1:5000"), {})
     yield opened
     session = opened._session
     assert not (session and session.connector and session.connector._acquired)
@@ -70,6 +70,19 @@ async def test_garbage(wire: Wire, answer: bytes) -> None:
 
     assert "s3cret" not in f"{caught.value!r} {vars(caught.value)}"
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::1]", "127.1", "2130706433"])
+async def test_into_this_machine(name: str) -> None:
+    """Where a registry elsewhere sends its clients to this machine, by name or address, no connection is made."""
+    async with RawServer(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as server:
+        wire = Wire(Endpoint("203.0.113.1"), {})
+        with pytest.raises(Unreachable, match=r"no business|not a usable address") as caught:
+            await get(wire, f"{name}:{server.host.partition(':')[2]}")
+        await wire.close()
+        assert server.connections == 0
+
+    assert not caught.value.retryable
 
 
 async def test_bodies_are_not_unpacked(wire: Wire) -> None:
@@ -138,7 +151,7 @@ async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @pytest.mark.parametrize("body", [None, b"x" * 2**23])
 async def test_no_answer_in_time(conversation: Conversation, body: bytes | None) -> None:
     """Silence, drops, and a body that stops are given up in time; so is a request that nobody reads."""
-    wire = Wire(Endpoint("reg.test"), {}, BRIEF)
+    wire = Wire(Endpoint("127.0.0.1"), {}, BRIEF)
     async with RawServer(conversation) as server:
         with pytest.raises(Unreachable, match=f"{server.host} did not answer in time") as caught:
             await whole(wire, "PUT" if body else "GET", f"http://{server.host}/", body)
@@ -167,7 +180,7 @@ async def test_an_upload_that_nobody_takes() -> None:
         finally:
             ended.set()
 
-    wire = Wire(Endpoint("reg.test"), {}, Timeouts(stall=0.05))
+    wire = Wire(Endpoint("127.0.0.1"), {}, Timeouts(stall=0.05))
     async with RawServer(silence) as server:
         with pytest.raises(Unreachable, match="did not answer in time"):
             await wire.exchange("PUT", f"http://{server.host}/", {}, Body(10**9, endless))
@@ -213,12 +226,12 @@ async def test_an_upload_that_nobody_confirms() -> None:
         await writer.drain()
 
     async with RawServer(late) as server:
-        patient = Wire(Endpoint("reg.test"), {}, Timeouts(read=0.01, stall=0.01))
+        patient = Wire(Endpoint("127.0.0.1"), {}, Timeouts(read=0.01, stall=0.01))
         response = await patient.exchange("PUT", f"http://{server.host}/", {}, Body(1, lambda: once(b"x")))
         assert response.status == 201
         await response.release()
         await patient.close()
-        hasty = Wire(Endpoint("reg.test"), {}, Timeouts(commit=0.01))
+        hasty = Wire(Endpoint("127.0.0.1"), {}, Timeouts(commit=0.01))
         with pytest.raises(Unreachable, match="did not answer in time"):
             await hasty.exchange("PUT", f"http://{server.host}/", {}, Body(1, lambda: once(b"x")))
         await hasty.close()
@@ -231,7 +244,7 @@ async def once(chunk: bytes) -> AsyncIterator[bytes]:
 
 async def test_a_slow_producer_is_not_the_registrys_fault() -> None:
     """While the producer takes its time no limit of the connection runs."""
-    hasty = Wire(Endpoint("reg.test"), {}, Timeouts(read=0.01, stall=0.01, commit=0.5))
+    hasty = Wire(Endpoint("127.0.0.1"), {}, Timeouts(read=0.01, stall=0.01, commit=0.5))
 
     async def slow() -> AsyncIterator[bytes]:
         for _ in range(3):
@@ -255,7 +268,7 @@ async def test_no_connection_in_time() -> None:
     """A TLS handshake that nobody answers, and a proxy that does not either, are given up."""
     async with RawServer(silence) as server:
         for environ in ({}, {"HTTPS_PROXY": f"http://{server.host}"}):
-            wire = Wire(Endpoint("reg.test"), environ, BRIEF)
+            wire = Wire(Endpoint("reg.test" if environ else server.host), environ, BRIEF)
             url = "https://reg.test/v2/" if environ else f"https://{server.host}/v2/"
             for body in (None, Body(1, lambda: once(b"x"))):
                 with pytest.raises(Unreachable, match="did not answer in time"):

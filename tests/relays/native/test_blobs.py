@@ -7,7 +7,7 @@ import pytest
 from dregsy.embedded import images
 from dregsy.embedded.images import Image
 from dregsy.embedded.server import EmbeddedRegistry
-from dregsy.errors import DregsyError
+from dregsy.errors import DregsyError, Unauthorized
 from dregsy.journal import FRESH, Journal
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
@@ -85,6 +85,31 @@ async def test_mount_refused(refusal: dict[str, int], shop: Workshop, embedded_p
         moved = await shop.moved(image.digest, f"{a.host}/app", f"{target.host}/two:v1")
     assert a.count("GET", "/blobs/") == b.count("GET", "/one/blobs/") == len(image.blobs)
     assert (moved.blobs_moved, moved.bytes_read, moved.bytes_written) == (len(image.blobs), 0, below(image))
+
+
+async def test_a_login_that_runs_out_on_the_way(shop: Workshop, embedded_pair: Pair) -> None:
+    """An upload whose login is called stale begins again with a new one."""
+    a, b = embedded_pair
+    image = images.image("x")
+    await images.seed(a, "app", image)
+    with RecordingProxy(b.host) as target:
+        bearer = {"WWW-Authenticate": f'Bearer realm="http://{target.host}/token"'}
+        token = Fault(path="^/token", status=200, body=b'{"token": "new"}', times=-1)
+        target.faults = [Fault(path="digest=", method="PUT", status=401, headers=bearer), token]
+        moved = await shop.moved(image.digest, f"{a.host}/app", f"{target.host}/app:v1")
+    assert moved.blobs_moved == len(image.blobs)
+    assert b.store.find("app").resolve("v1") == image.digest
+
+
+async def test_a_login_that_is_refused_on_the_way(shop: Workshop, embedded_pair: Pair) -> None:
+    """An upload that is refused, and for which there is no other login, is not sent again."""
+    a, b = embedded_pair
+    image = images.image("x", layers=0)
+    await images.seed(a, "app", image)
+    with RecordingProxy(b.host, Fault(path="digest=", method="PUT", status=401, times=-1)) as target:
+        (result,) = await shop.copy(image.digest, f"{a.host}/app", f"{target.host}/app:v1")
+        assert target.count("PUT", "digest=") == 1
+    assert isinstance(result, Unauthorized)
 
 
 @pytest.mark.parametrize("trouble", ["gone", "forbidden", "damaged"])

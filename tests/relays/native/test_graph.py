@@ -11,7 +11,10 @@ from dregsy.embedded.images import Image
 from dregsy.embedded.server import EmbeddedRegistry
 from dregsy.errors import DigestMismatch, ImageError, NotFound, Unauthorized
 from dregsy.model.digest import Digest
+from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
+from dregsy.model.plan import Copy
+from dregsy.model.ref import Ref
 from dregsy.model.report import Moved
 from relays.native.graph import DEPTH_LIMIT, together
 from tests.testbed.copying import Workshop, retopped
@@ -50,6 +53,42 @@ async def test_known_child(shop: Workshop, embedded_pair: Pair) -> None:
     assert a.count("GET", f"{old.digest}") == 0
     assert a.count("GET", "/blobs/") == len(new.blobs) == moved.blobs_moved
     assert b.count("PUT", f"/manifests/{old.digest}") == 0
+
+
+async def test_anew(shop: Workshop, embedded_pair: Pair) -> None:
+    """What a copy says is to be written anew is written without a question, and nothing else is sent twice."""
+    a, b = embedded_pair
+    image = images.image("x/1", layers=3)
+    await images.seed(a, "app", listing(image))
+    await images.seed(b, "app", listing(image), "v1")
+    wrong = image.top.blobs[-1].digest
+    b.store.find("app").blobs[wrong] = b"?"
+    copy = Copy(
+        "test",
+        Ref(a.host, "app", "v1", listing(image).digest),
+        (Ref(b.host, "app", "v1"),),
+        (0,),
+        anew=(listing(image).digest, image.digest, wrong),
+    )
+    (moved,) = await shop.relay.copy(copy, Endpoint(a.host), [Endpoint(b.host)])
+    assert isinstance(moved, Moved)
+    assert wrong.matches(bytes(b.store.find("app").blobs[wrong]))
+    assert (moved.blobs_moved, moved.blobs_skipped) == (1, len(image.blobs) - 1)
+    assert (b.count("HEAD", str(wrong)), b.count("HEAD", str(image.digest))) == (0, 0)
+    assert b.count("PUT", f"/manifests/{image.digest}") == 1
+
+
+@pytest.mark.parametrize(("times", "retryable"), [(1, None), (2, True)])
+async def test_half_written(times: int, retryable: bool | None, shop: Workshop, embedded_pair: Pair) -> None:
+    """A registry that does not see what is being written there by others as well is asked again, now and later."""
+    a, b = embedded_pair
+    await images.seed(a, "app", listing(images.image("x/1")), "v1")
+    said = b'{"errors": [{"code": "DIGEST_INVALID"}, {"code": "MANIFEST_BLOB_UNKNOWN"}]}'
+    busy = Fault(path="/manifests/v1", method="PUT", status=400, body=said, times=times)
+    with RecordingProxy(b.host, busy) as proxy:
+        (result,) = await shop.copy(listing(images.image("x/1")).digest, f"{a.host}/app", f"{proxy.host}/app:v1")
+        assert proxy.count("PUT", "/manifests/v1") == 2
+    assert getattr(result, "retryable", None) == retryable
 
 
 async def test_layers_in_an_index(

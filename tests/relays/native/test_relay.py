@@ -163,13 +163,14 @@ async def test_order(shop: Workshop, embedded_pair: Pair) -> None:
 @pytest.mark.parametrize(("flip", "cut"), [(100, -1), (-1, 100), (-1, 0)])
 @pytest.mark.parametrize("copies", [1, 2])
 async def test_damage(flip: int, cut: int, copies: int, shop: Workshop, embedded_pair: Pair) -> None:
-    """A wrong byte or a body that breaks off never becomes an image: the tag stays as it was, other blobs or not."""
+    """A wrong byte or a body that always breaks off never becomes an image: the tag stays, other blobs or not."""
     a, b = embedded_pair
     old, new = images.image("old"), images.image("new", layers=1, size=300_000)
     await images.seed(a, "app", new)
     for number in range(copies):
         await images.seed(b, f"app{number}", old, "v1")
-    with RecordingProxy(a.host, Fault(path="/blobs/", method="GET", flip_at=flip, cut_at=cut)) as source:
+    fault = Fault(path="/blobs/", method="GET", flip_at=flip, cut_at=cut, times=1 if cut < 0 else -1)
+    with RecordingProxy(a.host, fault) as source:
         results = await shop.copy(
             new.digest, f"{source.host}/app", *(f"{b.host}/app{number}:v1" for number in range(copies))
         )

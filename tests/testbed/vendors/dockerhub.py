@@ -10,11 +10,17 @@ from tests.testbed.vendors.server import VendorServer, sliced
 
 
 class Hub(VendorServer):
-    """Repositories named in ``plugins`` are no images. ``sessions`` counts the tokens that its API issued."""
+    """Repositories named in ``plugins`` are no images. ``sessions`` counts the tokens that its API issued.
+
+    Its search tells the ``counts``, and gives ``most`` on a page; without ``paged`` every page is the first.
+    """
 
     realm = "/token"
     service = "registry.docker.io"
     plugins: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ("num_pages", "num_results")
+    most = 100
+    paged = True
 
     def client(self) -> DockerHub:
         """Return what asks this Docker Hub, not the real one."""
@@ -62,9 +68,9 @@ class Hub(VendorServer):
         self.user(request)
         names = [name for name in self.store.names() if request.query["q"] in name]
         found = [{"name": name.removeprefix("library/"), "is_official": name.startswith("library/")} for name in names]
-        page, _ = sliced(request, found, "n", 25, 100)
-        document = {"num_pages": -(-len(found) // 100), "num_results": len(found), "results": page}
-        return web.json_response({"page": int(request.query.get("page", "1")), **document})
+        page = sliced(request, found, "n", 25, self.most)[0] if self.paged else found[: self.most]
+        told = {"num_pages": -(-len(found) // self.most), "num_results": len(found)}
+        return web.json_response({"results": page} | {key: told[key] for key in self.counts})
 
     def _authorize(self, request: web.Request) -> None:
         if self.users and request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.sessions:

@@ -1,6 +1,7 @@
 """A registry in the dress of its maker: the embedded registry's images, the maker's tokens, and the maker's own API."""
 
 import base64
+import socket
 import ssl
 import uuid
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from aiohttp.typedefs import Handler
 from dregsy.embedded import images
 from dregsy.embedded.api import EXCHANGE, Api
 from dregsy.embedded.requestlog import RequestLog
+from dregsy.embedded.server import Transports, end, record
 from dregsy.embedded.store import Store
 from dregsy.errors import RegistryError
 from dregsy.model.digest import Digest
@@ -48,6 +50,8 @@ class VendorServer:
         self._tokens: dict[str, set[str]] = {}
         self._tls = tls
         self._runner: web.AppRunner | None = None
+        self._listening: socket.socket
+        self._transports: Transports
 
     def routes(self) -> list[web.RouteDef]:
         """Return the maker's own API."""
@@ -103,7 +107,8 @@ class VendorServer:
         app.add_routes([*self.routes(), *Api(self.store).routes()])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
+        self._listening, self._transports = socket.create_server(("127.0.0.1", 0)), record(self._runner)
+        await web.SockSite(self._runner, self._listening, ssl_context=self._tls).start()
         self.host = "{}:{}".format(*self._runner.addresses[0][:2])
         return self
 
@@ -111,7 +116,7 @@ class VendorServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._runner is not None:
-            await self._runner.cleanup()
+            await end(self._runner, self._listening, self._transports)
 
     async def _token(self, request: web.Request) -> web.Response:
         """Grant all that is asked for, to whoever may have it (Docker token authentication)."""

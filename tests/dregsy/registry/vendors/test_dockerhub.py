@@ -74,6 +74,32 @@ async def test_search(clients: Registries) -> None:
     assert server.log.count("GET", "/v1/search") == 3
 
 
+@pytest.mark.parametrize(
+    ("counts", "most", "paged", "requests"),
+    [
+        (("num_results",), 100, True, 3),
+        (("num_results",), 25, True, 10),
+        ((), 100, True, 3),
+        ((), 250, False, 2),
+        (("num_results",), 1000, False, 1),
+        (("num_pages",), 25, True, 10),
+    ],
+)
+async def test_searches_that_tell_less(
+    counts: tuple[str, ...], most: int, paged: bool, requests: int, clients: Registries
+) -> None:
+    """Old registries may count their results only, or nothing, or know no pages: all that is found is given."""
+    async with Hub() as server:
+        server.counts, server.most, server.paged = counts, most, paged
+        for number in range(250):
+            server.put(f"team{number}/base")
+        names = await names_of(server.client().search(clients.at(server.endpoint()).vendor, "base"))
+
+    assert {f"team{number}/base" for number in range(250)} == set(names)
+    assert len(names) == 250
+    assert server.log.count("GET", "/v1/search") == requests
+
+
 async def test_other_registries(clients: Registries) -> None:
     """A login for another registry never goes to Docker Hub, and a search goes to that registry itself."""
     async with Hub(users=dict([BOB])) as server, Hub(users=dict([BOB])) as other:

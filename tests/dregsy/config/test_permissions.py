@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from dregsy.config.load import load
+
+AUTH = "dXNlcjpodW50ZXIy"
+TEXT = """relay: native
+tasks:
+  - name: a
+    source: {{registry: a.example.com, auth: "{auth}"}}
+    target: {{registry: b.example.com, auth: none}}
+    mappings: [{{from: a/b}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "auth", "told"),
+    [
+        (0o644, AUTH, True),
+        (0o604, AUTH, True),
+        (0o640, AUTH, False),
+        (0o600, AUTH, False),
+        (0o644, "none", False),
+        (0o644, "${LOGIN}", False),
+    ],
+)
+def test_who_may_read(tmp_path: Path, mode: int, auth: str, told: bool) -> None:
+    """A login that stands in a file which everybody may read is worth a warning, which does not show it."""
+    file = tmp_path / "sync.yaml"
+    file.write_text(TEXT.format(auth=auth))
+    file.chmod(mode)
+    warnings = load(str(file), environ={"LOGIN": AUTH}).warnings
+
+    expected = [("tasks[0].source.auth", "is a login that everybody on this machine can read")] if told else []
+    assert expected == [(one.field, one.message) for one in warnings]
+    assert AUTH not in str(warnings)

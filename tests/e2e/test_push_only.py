@@ -1,0 +1,57 @@
+"""Targets whose login may push and not read, and registries that answer 403 for what is not there."""
+
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+
+from dregsy.embedded import images
+from tests.testbed.command import Done, Dregsy, mirror
+from tests.testbed.proxy import Fault, RecordingProxy
+from tests.testbed.pushing import push
+from tests.testbed.servers import DockerRegistry
+from tests.testbed.skopeo import Skopeo
+
+AUTH = base64.b64encode(b'{"username": "pusher", "password": "secret"}').decode()
+GREETING = Fault(path="^/v2/$", status=401, headers={"WWW-Authenticate": 'Basic realm="target"'}, times=-1)
+UNREADABLE = [
+    Fault(path="/(manifests|blobs/sha256)", method="HEAD", status=403, times=-1),
+    Fault(path="/(manifests|blobs/sha256)", method="GET", status=403, times=-1),
+]
+
+
+async def run(folder: Path, source: str, target: RecordingProxy, repo: str, **location: str) -> Done:
+    """Mirror a repository with the native relay."""
+    document = mirror(source, target.host, {"from": repo, "to": f"{repo}/copy"})
+    document["tasks"][0]["target"] |= location
+    dregsy = Dregsy(folder / "user")
+    return await asyncio.to_thread(dregsy.run, "-config", dregsy.config({"relay": "native", **document}))
+
+
+async def test_a_login_that_may_only_push(
+    tmp_path: Path, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str, skopeo: Skopeo
+) -> None:
+    """What the login cannot see counts as absent: it is pushed, all of it."""
+    image = images.index(images.image(repo))
+    push(registry_a.host, repo, image, "v1")
+    with RecordingProxy(registry_b.host, GREETING, *UNREADABLE) as target:
+        done = await run(tmp_path, registry_a.host, target, repo, auth=AUTH)
+
+    assert (done.code, done.err) == (0, "")
+    assert skopeo.inspect_raw(f"{registry_b.host}/{repo}/copy:v1") == image.top.raw
+
+
+@pytest.mark.parametrize("login", [{}, {"auth": AUTH}])
+async def test_nobody_and_a_wrong_login(
+    tmp_path: Path, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str, login: dict[str, str]
+) -> None:
+    """Where the registry does not know who asks, nothing counts as absent, and nothing is pushed."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    wrong = Fault(path="/", status=401, headers={"WWW-Authenticate": 'Basic realm="target"'}, times=-1)
+    with RecordingProxy(registry_b.host, wrong) as target:
+        done = await run(tmp_path, registry_a.host, target, repo, **login)
+        assert target.count("POST", "") == 0
+
+    assert done.code == 1
+    assert "answered 401" in done.said

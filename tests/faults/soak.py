@@ -1,0 +1,99 @@
+"""Copies images for as long as it is told to, with mixed faults in the way, and compares source and target each time.
+
+    python -m tests.faults.soak --seed 7 --seconds 3600
+
+The same seed gives the same images and faults. Exits 1 when a target has anything but nothing or the whole image, or
+when a run without faults does not finish the job.
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from dregsy.embedded import images
+from dregsy.embedded.images import Image
+from tests.faults.conftest import AT_TARGET, FAULTS, PHASES, SHORT, graph_at
+from tests.testbed.clients import registries
+from tests.testbed.copying import Workshop, rule, task
+from tests.testbed.faults import Fault
+from tests.testbed.proxy import RecordingProxy
+from tests.testbed.pushing import push
+from tests.testbed.servers import DockerRegistry
+
+TAGS = 3
+SIZES = (1_000, 100_000, 5_000_000)
+
+
+async def main(seed: int, seconds: float) -> int:
+    """Soak, print the figures, and return the exit code."""
+    counts: Counter[str] = Counter()
+    end, number = time.monotonic() + seconds, 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with DockerRegistry(folder / "a") as a, DockerRegistry(folder / "b") as b:
+            while time.monotonic() < end and not counts["lost"]:
+                number += 1
+                await _round(f"{seed}-{number}", folder, (a.host, b.host), counts)
+    sys.stdout.write(
+        f"seed {seed}, {seconds:g} s: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) + "\n"
+    )
+    return 1 if counts["lost"] else 0
+
+
+async def _round(name: str, folder: Path, hosts: tuple[str, str], counts: Counter[str]) -> None:
+    """Copy some images with faults in the way, look what came of it, and finish the job without faults."""
+    chance = random.Random(name)  # noqa: S311 - keeps no secret
+    repository = f"soak/{name}"
+    made = {f"v{number}": images.image(f"{name}/{number}", size=chance.choice(SIZES)) for number in range(TAGS)}
+    for tag, image in made.items():
+        push(hosts[0], repository, image, tag)
+    with RecordingProxy(hosts[0]) as source, RecordingProxy(hosts[1]) as target:
+        for _ in range(chance.randint(1, 5)):
+            phase, fault = chance.choice(list(PHASES)), chance.choice(list(FAULTS))
+            _arm(target if phase in AT_TARGET else source, FAULTS[fault](PHASES[phase]), chance.randint(1, 4))
+        armed = [one for proxy in (source, target) for one in proxy.faults]
+        before = sum(one.times for one in armed)
+        ways = source.host, target.host
+        await _copied(folder / f"{name}-faulty", ways, repository)
+        counts["faults"] += before - sum(one.times for one in armed)
+        for one in armed:
+            if one.gate is not None:
+                one.gate.open()
+        await _compared(hosts[1], repository, made, counts, {"whole", "nothing"})
+        source.faults, target.faults = [], []
+        await _copied(folder / f"{name}-clean", ways, repository)
+        await _compared(hosts[1], repository, made, counts, {"whole"})
+
+
+def _arm(proxy: RecordingProxy, fault: Fault, times: int) -> None:
+    fault.times = times
+    proxy.faults.append(fault)
+
+
+async def _copied(folder: Path, hosts: tuple[str, str], repository: str) -> None:
+    async with Workshop(folder, timeouts=SHORT) as shop:
+        await shop.run(task(hosts[0], (hosts[1],), rule(repository)), retries=2)
+
+
+async def _compared(host: str, repository: str, made: dict[str, Image], counts: Counter[str], right: set[str]) -> None:
+    async with registries() as clients:
+        for tag, image in made.items():
+            found = await graph_at(clients, host, repository, tag, image)
+            counts["images compared"] += 1
+            counts[f"found {found}" if found in {"whole", "nothing"} else "found wrong"] += 1
+            if found not in right:
+                counts["lost"] += 1
+                sys.stdout.write(f"{repository}:{tag} has {found}\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    given = parser.parse_args()
+    raise SystemExit(asyncio.run(main(given.seed, given.seconds)))
