@@ -26,10 +26,11 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="dregsy" \
       org.opencontainers.image.description="Keeps container images in step between registries" \
       org.opencontainers.image.licenses="Apache-2.0"
+# gpg is named so that not all of gnupg comes along, and /usr/lib/cni is for networks of containers, which nobody makes here.
 # tini, as process 1, passes signals on from the first moment, and buries what credential helpers leave behind.
 RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates skopeo tini \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/cache/ldconfig/* /var/log/* \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates gpg skopeo tini \
+ && rm -rf /usr/lib/cni /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/cache/ldconfig/* /var/log/* \
  && useradd --uid 65532 --user-group --no-log-init --create-home dregsy \
  && install -d -o dregsy -g dregsy /state
 COPY --from=build /opt/dregsy /opt/dregsy
