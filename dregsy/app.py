@@ -6,7 +6,7 @@ Nothing below this file knows of signals, the process environment or exit codes.
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -47,8 +47,8 @@ GRACE = 25.0
 """How long copies in flight may go on after the first signal, in seconds; Kubernetes kills after 30."""
 _LAST_CALL = 5.0
 """How long everything may take to clean up after an abort, in seconds, before it is cancelled."""
-Item = TypeVar("Item")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+Item = TypeVar("Item")
 
 
 async def run(  # noqa: PLR0913 - one for each option of the command
@@ -140,12 +140,14 @@ async def verify(  # noqa: PLR0913 - one for each option of the command
     tasks = selected(plan.tasks, only)
     if not tasks:
         emit(_nothing(plan, only))
-    async with _ending(0.0, emit) as ending, _working(plan, environ, emit) as (toolbox, mover):
-        inspector = Inspector(toolbox.registries, deep=deep)
-        executor = VerifyingExecutor(_executor(toolbox, mover), inspector, toolbox.journal)
-        verification = Verification(plan, _resolver(toolbox, mover), inspector, executor if repair else None)
-        for task in tasks:
-            await verification.run(task, partial(_told, task, found, emit))
+    async with _ending(0.0, emit) as ending, _toolbox(plan, environ, emit) as toolbox:
+        mover = relay.load(plan.relay.name)(plan.relay.settings, toolbox)
+        async with mover if repair else nullcontext():  # to look, no tool is needed
+            inspector = Inspector(toolbox.registries, deep=deep)
+            executor = VerifyingExecutor(_executor(toolbox, mover), inspector, toolbox.journal)
+            verification = Verification(plan, _resolver(toolbox, mover), inspector, executor if repair else None)
+            for task in tasks:
+                await verification.run(task, partial(_told, task, found, emit))
     return not ending.stop.is_set()
 
 

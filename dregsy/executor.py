@@ -19,6 +19,8 @@ from dregsy.relay import Relay, needs
 
 _log = logging.getLogger(__name__)
 
+_UNVERIFIED = "leave out --verify if the login may write only"
+
 Result = TypeVar("Result")
 
 
@@ -136,6 +138,9 @@ class VerifyingExecutor:
         faults = await contained(self._inspector.faults(task.targets[copy.to[0]], copy.targets[0]), copy)
         if isinstance(faults, Failure):
             return replace(outcome, status=Status.FAILED, failure=faults)
+        if faults and all(fault.flaw is Flaw.UNKNOWN for fault in faults):
+            text = f"{copy.targets[0]} was written, but could not be looked at: {faults[0]}"
+            return replace(outcome, status=Status.FAILED, failure=Failure("unverified", text, _UNVERIFIED))
         return await self.mended(task, copy, faults) if faults else outcome
 
     async def mended(self, task: Task, copy: Copy, faults: Faults) -> Outcome:

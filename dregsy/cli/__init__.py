@@ -70,15 +70,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return leave.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        # What is left in the buffer would raise again when the interpreter flushes it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    except Exception:
+    except Exception as error:
+        if _is_broken_pipe(error):
+            # What is left in the buffer would raise again when the interpreter flushes it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE
         traceback.print_exc()
         click.echo(f"dregsy {__version__}: this is a bug; please report it with the lines above", err=True)
         return BUG
     return code
+
+
+def _is_broken_pipe(error: Exception) -> bool:
+    """Whether all that went wrong is that nobody reads on, in whatever groups of errors that comes."""
+    if isinstance(error, ExceptionGroup):
+        return all(map(_is_broken_pipe, error.exceptions))
+    return isinstance(error, BrokenPipeError)
 
 
 def _open_closed_streams() -> None:

@@ -326,3 +326,18 @@ async def test_only_what_was_written_is_verified(tmp_path: Path) -> None:
     relay = GuestRelay(shop.toolbox, fails)
     executor = VerifyingExecutor(LocalExecutor(relay), Inspector(shop.registries), shop.journal)
     assert [one.failure for one in await executor.run(TASK, COPY)] == [Failure("not-found", "gone")] * 2
+
+
+async def test_not_to_be_verified(tmp_path: Path) -> None:
+    """What was written, and cannot be looked at, is no success, and not written again in vain."""
+
+    async def writes() -> Sequence[Moved | DregsyError]:
+        return [MOVED]
+
+    copy = Copy("test", COPY.source, (Ref("127.0.0.1:1", "app", "v1"),), (0,))
+    async with Workshop(tmp_path) as shop:
+        relay = GuestRelay(shop.toolbox, writes)
+        executor = VerifyingExecutor(LocalExecutor(relay), Inspector(shop.registries), shop.journal)
+        (outcome,) = await executor.run(task("a.example", ("127.0.0.1:1",)), copy)
+    assert outcome.failure is not None
+    assert (outcome.status, outcome.failure.kind, len(relay.asked)) == (Status.FAILED, "unverified", 1)

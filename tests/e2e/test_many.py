@@ -18,7 +18,7 @@ from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
 
 BYTES_PER_TAG = 2048
-"""With three targets; what is promised in docs/reliability.md."""
+"""With three targets."""
 COPIES = 200
 FILES = 400
 """How many files the process may have open."""

@@ -168,14 +168,16 @@ def test_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "please report it" in text.splitlines()[-1]
 
 
-def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["show"], ["check", "--diff"], ["verify"]])
+def test_reader_that_goes_away_is_no_error(words: list[str], tmp_path: Path) -> None:
     """When nobody reads the output any more, the command ends quietly."""
     file = tmp_path / "sync.yaml"
-    file.write_text("")
+    ends = "source: {registry: 127.0.0.1:1}, target: {registry: 127.0.0.1:1}"
+    file.write_text(f"tasks: [{{name: x, {ends}, mappings: [{{from: x, to: y, tags: ['1']}}]}}]\n")
     read, write = os.pipe()
     os.close(read)
 
-    command = [sys.executable, "-m", "dregsy", "show", "-config", str(file)]
+    command = [sys.executable, "-m", "dregsy", *words, "-config", str(file)]
     with os.fdopen(write, "w") as pipe:
         done = subprocess.run(command, check=False, stdout=pipe, stderr=subprocess.PIPE, text=True)
 
