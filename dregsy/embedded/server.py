@@ -122,7 +122,8 @@ async def end(runner: web.AppRunner, listening: socket.socket, transports: Trans
     A server that is closed loses connections that it took a moment before and never closes them (asyncio), and
     closing alone waits for clients to take what they were sent, which some do not.
     """
-    asyncio.get_running_loop().remove_reader(listening)
+    if listening.fileno() >= 0:  # else it has ended before
+        asyncio.get_running_loop().remove_reader(listening)
     for _ in range(_TURNS):  # what was taken becomes known in the loop's next turns, not at once
         await asyncio.sleep(0)
     await runner.cleanup()
