@@ -63,14 +63,15 @@ class Graph:
     async def _store(self, manifest: Manifest, reference: str, depth: int) -> None:
         """Bring all that ``manifest`` names, then the manifest itself.
 
-        Once more where the registry lacks blobs of which it was believed that they are there; not all say so clearly.
+        Once more where the registry lacks blobs after all; not all say so clearly, and some just say 404.
         """
         await self._below(manifest, depth)
         repository = self._ref.repository
         try:
             await self._target.put_manifest(repository, reference, manifest)
         except RegistryError as error:
-            if _BLOB_LOST.isdisjoint(error.codes) and not (error.status in {400, 404} and self._how[How.BELIEVED]):
+            unclear = error.status == 404 or (error.status == 400 and self._how[How.BELIEVED])
+            if _BLOB_LOST.isdisjoint(error.codes) and not unclear:
                 raise
             self._blobs.forget(self._target, manifest.blobs)
             self._there.difference_update(child.digest for child in manifest.children)

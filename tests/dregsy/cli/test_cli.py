@@ -179,7 +179,8 @@ def test_reader_that_goes_away_is_no_error(words: list[str], tmp_path: Path) -> 
 
     command = [sys.executable, "-m", "dregsy", *words, "-config", str(file)]
     with os.fdopen(write, "w") as pipe:
-        done = subprocess.run(command, check=False, stdout=pipe, stderr=subprocess.PIPE, text=True)
+        environ = {**os.environ, "LOG_LEVEL": "error"}
+        done = subprocess.run(command, check=False, stdout=pipe, stderr=subprocess.PIPE, text=True, env=environ)
 
     assert (done.returncode, done.stderr) == (141, "")
 
