@@ -24,6 +24,9 @@ PARTS_LIMIT = 20_000
 WIDTH = 32
 """How many parts of one manifest are seen to at once; the registries' own limits come on top."""
 
+_NO_REPOSITORY = "NAME_UNKNOWN"
+"""What a registry answers that has no such repository, and makes none."""
+
 _BLOB_LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 """What a registry answers to a manifest whose blobs it does not have (OCI distribution spec, Error Codes)."""
 
@@ -86,7 +89,8 @@ class Graph:
         try:
             await self._target.put_manifest(self._ref.repository, reference, manifest)
         except RegistryError as error:
-            error.retryable = error.retryable or not _BLOB_LOST.isdisjoint(error.codes)
+            unclear = error.status == 404 and _NO_REPOSITORY not in error.codes
+            error.retryable = error.retryable or unclear or not _BLOB_LOST.isdisjoint(error.codes)
             raise
 
     async def _below(self, manifest: Manifest, depth: int) -> None:

@@ -91,6 +91,19 @@ async def test_half_written(times: int, retryable: bool | None, shop: Workshop, 
     assert getattr(result, "retryable", None) == retryable
 
 
+@pytest.mark.parametrize(("body", "retryable"), [(b"", True), (b'{"errors": [{"code": "NAME_UNKNOWN"}]}', False)])
+async def test_gone_for_a_manifest(body: bytes, retryable: bool, shop: Workshop, embedded_pair: Pair) -> None:
+    """A registry that says of a whole image that something is not there gets it later, unless it has no such place."""
+    a, b = embedded_pair
+    image = images.image("x/1")
+    await images.seed(a, "app", image)
+    with RecordingProxy(b.host, Fault(path="/manifests/", method="PUT", status=404, body=body, times=2)) as proxy:
+        (result,) = await shop.copy(image.digest, f"{a.host}/app", f"{proxy.host}/app:v1")
+        assert proxy.count("PUT", "/manifests/") == 2
+    assert isinstance(result, NotFound)
+    assert result.retryable == retryable
+
+
 async def test_layers_in_an_index(
     shop: Workshop, embedded_pair: Pair, registry_b: DockerRegistry, repo: str, skopeo: Skopeo
 ) -> None:
