@@ -5,12 +5,15 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dregsy.model.rewrite import Replacement, Rewrite, Selection
 
-GO: list[list[str]] = json.loads((Path(__file__).parent / "cases" / "replace.json").read_text())["cases"]
+FOLDER = Path(__file__).parent / "cases"
+GO: list[list[str]] = json.loads((FOLDER / "replace.json").read_text())["cases"]
+CASES: list[dict[str, str | None]] = yaml.safe_load((FOLDER / "paths.yaml").read_text())
 
 
 def target(source: str, to: str, name: str) -> str | None:
@@ -21,57 +24,11 @@ def target(source: str, to: str, name: str) -> str | None:
     return f"/{Rewrite.parse(to, selection=selection).apply(name)}"
 
 
-@pytest.mark.parametrize(
-    ("source", "to", "name", "expected"),
-    [
-        pytest.param(
-            "library/busybox", "skopeo/library/busybox", "library/busybox", "/skopeo/library/busybox", id="P1"
-        ),
-        pytest.param("test/another-image", "", "test/another-image", "/test/another-image", id="P2"),
-        pytest.param("/library/busybox", "", "/library/busybox", "/library/busybox", id="P3"),
-        pytest.param("regex:myproject/.*", "ecr", "myproject/webui", "/ecr/myproject/webui", id="P4"),
-        pytest.param(
-            "regex:xelalex/dregsy-dummy-.*",
-            "mapping-skopeo/dh",
-            "xelalex/dregsy-dummy-public",
-            "/mapping-skopeo/dh/xelalex/dregsy-dummy-public",
-            id="P5",
-        ),
-        pytest.param(
-            "myproject/webui",
-            "regex:my(.+)/,from-dh/your$1/",
-            "myproject/webui",
-            "/from-dh/yourproject/webui",
-            id="P8",
-        ),
-        pytest.param("a/b/a/c", "regex:a/,z/", "a/b/a/c", "/z/b/z/c", id="P10"),
-        pytest.param("jenkins/x", "regex:^jenkins/,dh/", "jenkins/x", "/jenkins/x", id="P11"),
-        # we anchor the whole expression; upstream anchors its text, and selects xbar and foobaz
-        *(
-            pytest.param("regex:foo|bar", "m", name, expected, id=f"P12 {name}")
-            for name, expected in {
-                **dict.fromkeys(["xbar", "foobaz", "xfoo"]),
-                "foo": "/m/foo",
-                "bar": "/m/bar",
-            }.items()
-        ),
-        pytest.param("regex: foo.*", "m", "foo1", None, id="P13"),
-        # the caller refuses it, as no legal name
-        pytest.param("x/y", "dst/", "x/y", "/dst/", id="P15"),
-        pytest.param("regex:a/.*", "", "a/b", "/a/b", id="an expression alone keeps names"),
-        pytest.param("regex:a/.*", "/m", "a/b", "/m/a/b", id="a slash in front"),
-        pytest.param("regex:a/.*", "m/", "a/b", "/m//a/b", id="nothing is cleaned"),
-        pytest.param("regex:(?i)A/.*", "", "a/b", "/a/b", id="flags"),
-        pytest.param("regex:a/.*", "regex:^/a/(.*)$,/z/$1", "a/b", "/z/b", id="both are expressions"),
-        # upstream makes a broken reference of a result without leading slash
-        pytest.param("a/b", "regex:^/(.+),$1", "a/b", "/a/b", id="the slash is given back"),
-        pytest.param("a/b", "regex:b,x,y", "a/b", "/a/x,y", id="the first comma splits"),
-        pytest.param("a/b", "regex:b,", "a/b", "/a/", id="an empty replacement"),
-    ],
-)
-def test_paths(source: str, to: str, name: str, expected: str | None) -> None:
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES])
+def test_paths(case: dict[str, str | None]) -> None:
     """Each pair of ``from`` and ``to`` makes exactly this of a name."""
-    assert expected == target(source, to, name)
+    source, to, name = (case[key] or "" for key in ("from", "to", "repository"))
+    assert case["becomes"] == target(source, to, name)
 
 
 @pytest.mark.parametrize(

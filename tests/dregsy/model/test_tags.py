@@ -3,39 +3,19 @@
 import random
 import re
 from functools import cmp_to_key
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dregsy.model.digest import Digest
 from dregsy.model.tags import Pick, TagFilter, TagSet
 
-LISTED = [
-    "1",
-    "1.26.1-glibc",
-    "1.26.1-musl",
-    "1.26.1-uclibc",
-    "1.31",
-    "1.31.0",
-    "1.31.1",
-    "1.31.1-glibc",
-    "1.31.1-musl",
-    "1.31.1-uclibc",
-    "1.35.0",
-    "1.35.0-musl",
-    "1.36",
-    "1.36.0",
-    "1.36.0-glibc",
-    "1.36.0-musl",
-    "1.36.0-uclibc",
-    "glibc",
-    "latest",
-    "musl",
-    "stable",
-    "v1.30.0",
-]
-LIBC = ["1.26.1-glibc", "1.26.1-musl", "1.26.1-uclibc"]
+CASES: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "cases" / "tags.yaml").read_text())
+LISTED: list[str] = CASES["listed"]
 HEX = "0123456789abcdef" * 4
 OTHER_HEX = "f" * 64
 
@@ -45,70 +25,10 @@ def selected(items: list[str], listed: list[str] | None = None) -> list[str]:
     return [str(pick) for pick in TagFilter.parse(items).select(LISTED if listed is None else listed)]
 
 
-@pytest.mark.parametrize(
-    ("items", "expected"),
-    [
-        pytest.param([], " ".join(LISTED), id="T1"),
-        pytest.param(["1.29.2", "1.29.3", "latest"], "1.29.2 1.29.3 latest", id="T2"),
-        pytest.param(
-            ["semver: >=1.31.0 <1.31.9", "latest"],
-            "1.31 1.31.0 1.31.1 1.31.1-glibc 1.31.1-musl 1.31.1-uclibc latest",
-            id="T3",
-        ),
-        pytest.param(["semver: >=1.31.0 <1.31.9", "keep: .+(glibc|musl)"], "1.31.1-glibc 1.31.1-musl", id="T4"),
-        pytest.param(
-            ["glibc", "semver: >=1.33.0 <=1.36.0", "keep: latest 5"],
-            "1.36 1.36.0 1.36.0-glibc 1.36.0-musl 1.36.0-uclibc glibc",
-            id="T7",
-        ),
-        pytest.param(["keep: latest 3"], "1.36 1.36.0 1.36.0-uclibc glibc latest musl stable", id="T9"),
-        pytest.param(["regex: [a-z]+", "keep: latest 2"], "musl stable", id="T10"),
-        pytest.param(["keep: .*-musl", "keep: latest 1"], "1.36.0-musl", id="T13"),
-        pytest.param(
-            ["keep: latest 1", "keep: latest 3"], "1.36 1.36.0 1.36.0-uclibc glibc latest musl stable", id="T14"
-        ),
-        pytest.param(
-            ["keep: !.+-.+"],
-            "1 1.31 1.31.0 1.31.1 1.35.0 1.36 1.36.0 glibc latest musl stable v1.30.0",
-            id="T15",
-        ),
-        # we anchor the whole expression; upstream anchors its text, and finds '^1.31' or 'latest$'
-        pytest.param(["regex: 1.31|latest"], "1.31 latest", id="T18"),
-        pytest.param(["regex: (1.31|latest)"], "1.31 latest", id="T19"),
-        # nothing is selected, for every relay; upstream's docker relay then takes everything
-        pytest.param(["semver: >=9.0.0"], "", id="T20"),
-        pytest.param(["keep:latest 5"], "", id="T22"),
-        pytest.param(["semver: 1.31.x"], "1.31 1.31.0 1.31.1 1.31.1-glibc 1.31.1-musl 1.31.1-uclibc", id="T23"),
-        pytest.param(["regex:LATEST"], "", id="T24"),
-        pytest.param(["keep: latest 0"], " ".join(LISTED), id="no limit"),
-        pytest.param(["keep: latest 1", "keep: latest 0"], " ".join(LISTED), id="the last limit counts"),
-        pytest.param(["keep: newest 1"], " ".join(LISTED), id="dates are not known here"),
-        pytest.param(["keep:\t latest\t 1", "regex: [a-z]+"], "stable", id="any blanks"),
-        pytest.param(["keep: latest 999"], " ".join(LISTED), id="a limit beyond"),
-        pytest.param(["semver: 1.31.0", "regex: g.*"], "1.31 1.31.0 glibc", id="filters are alternatives"),
-        pytest.param(
-            ["keep: .*-.*", "keep: .*musl", "semver: 1.x"],
-            "1.26.1-musl 1.31.1-musl 1.35.0-musl 1.36.0-musl",
-            id="keeps all hold",
-        ),
-        pytest.param(["keep: .*-musl", "semver: >=1.36.0-a", "latest"], "1.36.0-musl latest", id="verbatim is exempt"),
-        pytest.param(["latest", " latest ", "regex: lat.*"], "latest", id="each once"),
-        pytest.param(["regex: ^latest$"], "latest", id="own anchors"),
-        pytest.param(["regex: ^(?i)LATEST"], "latest", id="inline flags"),
-        pytest.param(["regex:"], "", id="an empty expression matches no tag"),
-        pytest.param(["regex: !", "keep: latest 1", "keep: [a-z]+"], "stable", id="inverted, it matches all"),
-    ],
-)
-def test_selects(items: list[str], expected: str) -> None:
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES["cases"]])
+def test_selects(case: dict[str, Any]) -> None:
     """Each list of items selects exactly these of the listed tags, sorted."""
-    assert expected.split() == selected(items)
-
-
-def test_an_inverted_expression_selects_the_rest() -> None:
-    """T6: ``!`` in front of an expression inverts it."""
-    expected = ["1.26.1-uclibc"]
-
-    assert expected == selected(["regex: !.+(glibc|musl)"], LIBC)
+    assert case["selected"].split() == selected(case["tags"], CASES[case.get("of", "listed")])
 
 
 @pytest.mark.parametrize(
