@@ -73,9 +73,8 @@ async def run(  # noqa: PLR0913 - one for each option of the command
     emit = _to_all([last, *listeners])
     clock = clock or WallClock()
     plan = origin if isinstance(origin, Plan) else origin.loaded.plan
-    tasks = selected(plan.tasks, only)
+    tasks = _picked(plan, only, emit)
     if not tasks:
-        emit(_nothing(plan, only))
         return 0
     reports: tuple[Report, ...] | None = None
     async with _ending(grace, emit) as ending:
@@ -111,9 +110,7 @@ async def check(
     Returns whether it came to its end; a signal ends it early. Raises as ``run`` does.
     """
     emit = _to_all(listeners)
-    tasks = selected(plan.tasks, only)
-    if not tasks:
-        emit(_nothing(plan, only))
+    tasks = _picked(plan, only, emit)
     async with _ending(0.0, emit) as ending, _toolbox(plan, environ, emit) as toolbox:
         mover = relay.load(plan.relay.name)(plan.relay.settings, toolbox)
         orchestrator = _orchestrator(plan, toolbox, mover, ending)
@@ -137,9 +134,7 @@ async def verify(  # noqa: PLR0913 - one for each option of the command
     ``deep`` reads every byte. Returns whether it came to its end. Raises as ``run`` does.
     """
     emit = _to_all(listeners)
-    tasks = selected(plan.tasks, only)
-    if not tasks:
-        emit(_nothing(plan, only))
+    tasks = _picked(plan, only, emit)
     async with _ending(0.0, emit) as ending, _toolbox(plan, environ, emit) as toolbox:
         mover = relay.load(plan.relay.name)(plan.relay.settings, toolbox)
         async with mover if repair else nullcontext():  # to look, no tool is needed
@@ -180,6 +175,14 @@ def _resolver(toolbox: Toolbox, mover: Relay) -> Resolver:
 
 def _executor(toolbox: Toolbox, mover: Relay) -> Executor:
     return LocalExecutor(mover, repositories=Repositories(toolbox.registries))
+
+
+def _picked(plan: Plan, only: str, emit: Listener) -> Sequence[Task]:
+    """The tasks that are meant; that there is none is told."""
+    tasks = selected(plan.tasks, only)
+    if not tasks:
+        emit(_nothing(plan, only))
+    return tasks
 
 
 def _nothing(plan: Plan, only: str) -> Warned:
