@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import uuid
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, suppress
 from types import TracebackType
@@ -55,9 +56,9 @@ class Forwarding(Served):
         app.cleanup_ctx.append(self._connected)
         return app
 
+    @abstractmethod
     async def answer(self, request: web.Request, seen: Seen) -> web.StreamResponse:
         """Answer a request."""
-        raise NotImplementedError
 
     async def _connected(self, app: web.Application) -> AsyncIterator[None]:
         del app

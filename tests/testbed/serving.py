@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,7 @@ PATIENCE = 20.0
 """The longest, in seconds, that an application may take to begin or to end."""
 
 
-class Served:
+class Served(ABC):
     """An application that is served while its ``with`` lasts; ``host`` is its address as references have it."""
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
@@ -29,9 +30,9 @@ class Served:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Event | None = None
 
+    @abstractmethod
     async def application(self) -> web.Application:
         """Return what is to be served; called on the serving loop."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         self._thread.start()

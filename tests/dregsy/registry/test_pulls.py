@@ -59,13 +59,14 @@ async def test_a_stop_ends_the_wait(registry_a: DockerRegistry, clients: Registr
     with PullLimited(registry_a.host, left=3) as hub:
         pulls, image = Pulls(clients), Ref.parse(f"{hub.host}/{repo}:v1")
 
-        async def copy() -> None:
+        async def copy() -> bool:
             async with pulls.place(source(hub.host, 5, retry=3600), image, stop, lambda _text: stop.set()):
-                pass
+                return stop.is_set()
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(5):
-                group.create_task(copy())
+            waiting = [group.create_task(copy()) for _ in range(5)]
+
+    assert [one.result() for one in waiting] == [True] * 5
 
 
 async def test_a_quota_that_is_used_up(registry_a: DockerRegistry, clients: Registries, repo: str) -> None:

@@ -56,7 +56,7 @@ def test_loopback_is_told_by_name_and_address_alone(host: str, expected: bool) -
 
 async def test_loopback_may_speak_plain_http(registry_a: DockerRegistry, clients: Registries) -> None:
     """A registry on this machine needs no TLS and no setting."""
-    await clients.at(at(registry_a.host)).ping()
+    assert await clients.at(at(registry_a.host)).is_plain()
 
 
 async def test_another_host_never_gets_plain_http_unasked(registry_a: DockerRegistry) -> None:
@@ -85,7 +85,7 @@ def proxied(way: RawServer, login: str = "") -> dict[str, str]:
 async def test_tls_with_an_own_ca(tmp_path: Path, authority: Authority, clients: Registries) -> None:
     """A registry whose certificate the CA in its folder signed is spoken to."""
     with DockerRegistry(tmp_path / "r", tls=authority.issue("own-ca")) as registry:
-        await clients.at(trusting(tmp_path, registry.host, authority.ca_file)).ping()
+        assert not await clients.at(trusting(tmp_path, registry.host, authority.ca_file)).is_plain()
 
 
 async def test_skip_tls_verify_permits_any_certificate(
@@ -94,7 +94,7 @@ async def test_skip_tls_verify_permits_any_certificate(
     """With verification off an unknown CA, a wrong name and an expired certificate will do."""
     pair = authority.issue("any", names=["other.test"], start_days=-5, days=-1)
     with DockerRegistry(tmp_path, tls=pair) as registry:
-        await clients.at(at(registry.host, verify=False)).ping()
+        assert not await clients.at(at(registry.host, verify=False)).is_plain()
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ async def test_mutual_tls_with_a_pair(tmp_path: Path, authority: Authority, clie
     """The client certificate in the folder is shown to a registry that wants one."""
     with DockerRegistry(tmp_path / "r", tls=authority.issue("mtls"), client_ca=authority.ca_file) as registry:
         pair = authority.issue("mtls-client", client=True)
-        await clients.at(trusting(tmp_path, registry.host, authority.ca_file, pair)).ping()
+        assert not await clients.at(trusting(tmp_path, registry.host, authority.ca_file, pair)).is_plain()
 
 
 async def test_mutual_tls_without_a_pair(tmp_path: Path, authority: Authority, clients: Registries) -> None:

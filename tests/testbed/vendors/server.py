@@ -4,6 +4,7 @@ import base64
 import socket
 import ssl
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
@@ -28,7 +29,7 @@ OTHER = images.image("another")
 SINCE = datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 
-class VendorServer:
+class VendorServer(ABC):
     """Runs in the test's own loop while its ``async with`` lasts.
 
     ``users`` with their passwords make everything private. ``claims`` holds, by repository, what the
@@ -53,9 +54,9 @@ class VendorServer:
         self._listening: socket.socket
         self._transports: Transports
 
+    @abstractmethod
     def routes(self) -> list[web.RouteDef]:
         """Return the maker's own API."""
-        raise NotImplementedError
 
     def endpoint(self, prefix: str = "", *, login: tuple[str, str] | None = None) -> Endpoint:
         """Return the registry as a task sees it."""
