@@ -1,4 +1,6 @@
 import json
+import socket
+from pathlib import Path
 
 from dregsy.embedded import images
 from tests.dregsy.cli.conftest import Dregsy, Pair
@@ -64,9 +66,12 @@ async def test_as_json(dregsy: Dregsy, config: str, embedded_pair: Pair) -> None
 
 async def test_unknown(dregsy: Dregsy, config: str, embedded_pair: Pair) -> None:
     """What could not be looked at makes the exit code 1, and tells why and where it is asked for."""
-    await embedded_pair[1].__aexit__(None, None, None)
+    file = Path(config)
+    with socket.socket() as nobody:  # has a port that nobody else gets, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        file.write_text(file.read_text().replace(embedded_pair[1].host, f"127.0.0.1:{nobody.getsockname()[1]}"))
 
-    ran = await dregsy("verify", "-config", config, "-run", "first")
+        ran = await dregsy("verify", "-config", config, "-run", "first")
 
     assert (ran.code, ran.out.splitlines()[-1]) == (1, "0 whole, 1 unknown")
     assert "the tag is unknown: " in ran.out
