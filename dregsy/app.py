@@ -3,8 +3,6 @@
 Nothing below this file knows of signals, the process environment or exit codes.
 """
 
-import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
@@ -12,9 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from dregsy import relay
-from dregsy.config.load import Loaded
 from dregsy.credentials import Logins
-from dregsy.errors import DregsyError, UsageError
+from dregsy.ending import Ending, until_signalled
+from dregsy.errors import UsageError
 from dregsy.executor import Executor, LocalExecutor, VerifyingExecutor
 from dregsy.inspection import Inspector
 from dregsy.journal import NAME, Journal
@@ -28,8 +26,6 @@ from dregsy.model.report import (
     Outcome,
     Reloaded,
     Report,
-    TaskFinished,
-    TaskStarted,
     Warned,
 )
 from dregsy.orchestrator import Orchestrator
@@ -37,7 +33,7 @@ from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.registry.repositories import Repositories
 from dregsy.relay import Relay, Repacking, Toolbox
-from dregsy.reload import ConfigFile, Reloader
+from dregsy.reload import ConfigFile, Reloads, reloading
 from dregsy.resolve import Resolver
 from dregsy.scheduler import Clock, WallClock, serve
 from dregsy.scratch import scratch
@@ -45,9 +41,6 @@ from dregsy.verify import Finding, Verification
 
 GRACE = 25.0
 """How long copies in flight may go on after the first signal, in seconds; Kubernetes kills after 30."""
-_LAST_CALL = 5.0
-"""How long everything may take to clean up after an abort, in seconds, before it is cancelled."""
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 Item = TypeVar("Item")
 
 
@@ -77,10 +70,10 @@ async def run(  # noqa: PLR0913 - one for each option of the command
     if not tasks:
         return 0
     reports: tuple[Report, ...] | None = None
-    async with _ending(grace, emit) as ending:
-        reloads = _Reloads(emit, ending)
+    async with until_signalled(grace, emit) as ending:
+        reloads = Reloads(emit, ending)
         emit = _to_all([reloads, last, *listeners])
-        async with _reloading(origin, reloads, _Trial(environ, only), emit, clock):
+        async with reloading(origin, reloads, _Trial(environ, only), emit, clock):
             while True:
                 reports = None
                 async with _working(plan, environ, emit) as (toolbox, mover):
@@ -111,7 +104,7 @@ async def check(
     """
     emit = _to_all(listeners)
     tasks = _picked(plan, only, emit)
-    async with _ending(0.0, emit) as ending, _toolbox(plan, environ, emit) as toolbox:
+    async with until_signalled(0.0, emit) as ending, _toolbox(plan, environ, emit) as toolbox:
         mover = relay.load(plan.relay.name)(plan.relay.settings, toolbox)
         orchestrator = _orchestrator(plan, toolbox, mover, ending)
         for task in tasks:
@@ -135,7 +128,7 @@ async def verify(  # noqa: PLR0913 - one for each option of the command
     """
     emit = _to_all(listeners)
     tasks = _picked(plan, only, emit)
-    async with _ending(0.0, emit) as ending, _toolbox(plan, environ, emit) as toolbox:
+    async with until_signalled(0.0, emit) as ending, _toolbox(plan, environ, emit) as toolbox:
         mover = relay.load(plan.relay.name)(plan.relay.settings, toolbox)
         async with mover if repair else nullcontext():  # to look, no tool is needed
             inspector = Inspector(toolbox.registries, deep=deep)
@@ -160,7 +153,7 @@ def _told(task: Task, found: Callable[[Task, Item], None], emit: Listener, item:
 
 
 def _orchestrator(
-    plan: Plan, toolbox: Toolbox, mover: Relay, ending: "_Ending", *, verified: bool = False
+    plan: Plan, toolbox: Toolbox, mover: Relay, ending: Ending, *, verified: bool = False
 ) -> Orchestrator:
     executor = _executor(toolbox, mover)
     if verified:
@@ -220,109 +213,6 @@ def exit_code(tasks: Sequence[Task], reports: Sequence[Report] | None) -> int:
     return 0 if all_ran and all(report.ok for report in once) and not any(report.failures for report in reports) else 1
 
 
-class _Ending:
-    """What signals set off: stop, then abort, and should that not help, the end of everything."""
-
-    def __init__(self, grace: float, deadline: asyncio.Timeout, emit: Listener) -> None:
-        self.stop = asyncio.Event()
-        self.abort = asyncio.Event()
-        self.turn = asyncio.Event()
-        """Set when no other task may begin: with ``stop``, or for a new config."""
-        self.working = False
-        """Whether there may be copies to wait for."""
-        self._grace = grace
-        self._deadline = deadline
-        self._emit = emit
-        self._patience: asyncio.TimerHandle | None = None
-
-    def signalled(self) -> None:
-        """Take a signal."""
-        if self.stop.is_set() or not self.working:
-            self.give_up()
-            return
-        self.stop.set()
-        self.turn.set()
-        self._patience = asyncio.get_running_loop().call_later(self._grace, self.give_up)
-        remaining = f"copies in flight, if any, have {self._grace:g} s to finish; signal again to cancel them"
-        self._emit(Warned("", f"stopping: {remaining}"))
-
-    def give_up(self) -> None:
-        """Cancel the copies now, and soon after whatever else takes its time.
-
-        From now on a signal kills: that ends even a relay that does not let itself be cancelled.
-        """
-        self.close()
-        self.stop.set()
-        self.turn.set()
-        self.abort.set()
-        for number in _SIGNALS:
-            asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-        if self.working:
-            self._emit(Warned("", "cancelling what is in flight; signal again to end without cleaning up"))
-        wait = _LAST_CALL if self.working else 0.0
-        self._deadline.reschedule(asyncio.get_running_loop().time() + wait)
-
-    def close(self) -> None:
-        """Forget the grace period."""
-        if self._patience is not None:
-            self._patience.cancel()
-
-
-@asynccontextmanager
-async def _ending(grace: float, emit: Listener) -> AsyncIterator[_Ending]:
-    """Heed signals inside; what they cut short is left without an error."""
-    deadline = asyncio.timeout(None)
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        async with deadline:
-            ending = _Ending(grace, deadline, emit)
-            loop = asyncio.get_running_loop()
-            try:
-                for number in _SIGNALS:
-                    loop.add_signal_handler(number, ending.signalled)
-                yield ending
-            finally:
-                ending.close()
-                for number, handler in before.items():
-                    loop.remove_signal_handler(number)
-                    signal.signal(number, handler or signal.SIG_DFL)
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-
-
-class _Reloads:
-    """Holds the config that is to count next, until the task in progress has ended."""
-
-    def __init__(self, emit: Listener, ending: "_Ending") -> None:
-        self._emit = emit
-        self._ending = ending
-        self._next: Loaded | None = None
-        self._busy = False
-
-    def __call__(self, event: Event) -> None:
-        """Hear whether a task is in progress."""
-        if isinstance(event, TaskStarted | TaskFinished):
-            self._busy = isinstance(event, TaskStarted)
-
-    async def follow(self, reloader: Reloader) -> None:
-        """Have every new config that can be run take its turn; ends when cancelled."""
-        while True:
-            self._next = await reloader.next()
-            if self._busy:
-                self._emit(Warned("", "the config was read again, and counts once the task in progress has ended"))
-            self._ending.turn.set()
-
-    def take(self) -> Loaded | None:
-        """Return the config that is to count from now on; None when nothing more is to be run."""
-        loaded, self._next = self._next, None
-        if self._ending.stop.is_set():
-            return None
-        self._ending.turn.clear()
-        return loaded
-
-
 class _Trial:
     """Whether a new plan can be run here, found out while the old one still counts."""
 
@@ -335,33 +225,6 @@ class _Trial:
         if not selected(plan.tasks, self._only):
             raise UsageError(_nothing(plan, self._only).message, hint="to end dregsy, stop it")
         await prove(plan.relay, environ=self._environ, state=plan.state)
-
-
-@asynccontextmanager
-async def _reloading(
-    origin: Plan | ConfigFile, reloads: _Reloads, trial: _Trial, emit: Listener, clock: Clock
-) -> AsyncIterator[None]:
-    """Heed SIGHUP and changes of the file inside. A SIGHUP that is ignored, as by nohup, stays so."""
-    before = signal.getsignal(signal.SIGHUP)
-    if isinstance(origin, Plan):
-        yield
-        return
-    reloader = Reloader(origin, trial, emit, clock)
-    trouble: DregsyError | None = None
-    async with asyncio.TaskGroup() as group:
-        following = group.create_task(reloads.follow(reloader))
-        if before is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)
-        try:
-            yield
-        except DregsyError as error:
-            trouble = error  # a TaskGroup would wrap it
-        finally:
-            following.cancel()
-            asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
-            signal.signal(signal.SIGHUP, before or signal.SIG_DFL)
-    if trouble is not None:
-        raise trouble
 
 
 @asynccontextmanager

@@ -5,16 +5,19 @@ machines do on network shares (docs/decisions/0005).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from dregsy.config.files import Files
 from dregsy.config.load import Loaded, load
+from dregsy.ending import Ending
 from dregsy.errors import ConfigError, DregsyError, Problem
 from dregsy.model.plan import Plan
-from dregsy.model.report import Listener, Reloaded, Warned
+from dregsy.model.report import Event, Listener, Reloaded, TaskFinished, TaskStarted, Warned
 from dregsy.model.shard import Shard
 from dregsy.scheduler import Clock
 
@@ -121,3 +124,61 @@ class Reloader:
             if quiet >= SETTLE and now != self._file.files.held:
                 break
         self._asked.clear()
+
+
+class Reloads:
+    """Holds the config that is to count next, until the task in progress has ended."""
+
+    def __init__(self, emit: Listener, ending: Ending) -> None:
+        self._emit = emit
+        self._ending = ending
+        self._next: Loaded | None = None
+        self._busy = False
+
+    def __call__(self, event: Event) -> None:
+        """Hear whether a task is in progress."""
+        if isinstance(event, TaskStarted | TaskFinished):
+            self._busy = isinstance(event, TaskStarted)
+
+    async def follow(self, reloader: Reloader) -> None:
+        """Have every new config that can be run take its turn; ends when cancelled."""
+        while True:
+            self._next = await reloader.next()
+            if self._busy:
+                self._emit(Warned("", "the config was read again, and counts once the task in progress has ended"))
+            self._ending.turn.set()
+
+    def take(self) -> Loaded | None:
+        """Return the config that is to count from now on; None when nothing more is to be run."""
+        loaded, self._next = self._next, None
+        if self._ending.stop.is_set():
+            return None
+        self._ending.turn.clear()
+        return loaded
+
+
+@asynccontextmanager
+async def reloading(
+    origin: Plan | ConfigFile, reloads: Reloads, prove: Callable[[Plan], Awaitable[None]], emit: Listener, clock: Clock
+) -> AsyncIterator[None]:
+    """Heed SIGHUP and changes of the file inside. A SIGHUP that is ignored, as by nohup, stays so."""
+    before = signal.getsignal(signal.SIGHUP)
+    if isinstance(origin, Plan):
+        yield
+        return
+    reloader = Reloader(origin, prove, emit, clock)
+    trouble: DregsyError | None = None
+    async with asyncio.TaskGroup() as group:
+        following = group.create_task(reloads.follow(reloader))
+        if before is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)
+        try:
+            yield
+        except DregsyError as error:
+            trouble = error  # a TaskGroup would wrap it
+        finally:
+            following.cancel()
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+            signal.signal(signal.SIGHUP, before or signal.SIG_DFL)
+    if trouble is not None:
+        raise trouble
