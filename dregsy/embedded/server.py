@@ -8,7 +8,6 @@ import socket
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
-from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -21,7 +20,7 @@ from dregsy.errors import RegistryError
 CLIENT_GONE = 499
 """The status in the log of a request whose client hung up; nobody gets to see it."""
 
-Transports = WeakSet[asyncio.Transport]
+Transports = dict[web.RequestHandler, asyncio.Transport]
 _TURNS = 10
 
 SHUTDOWN_SECONDS = 0.5
@@ -41,7 +40,7 @@ class EmbeddedRegistry:
         self.log = RequestLog()
         self._logins = [f"{name}:{password}".encode() for name, password in (users or {}).items()]
         self._runner: web.AppRunner | None = None
-        self._transports: Transports = WeakSet()
+        self._transports: Transports = {}
         self._listening: socket.socket | None = None
 
     @property
@@ -102,17 +101,22 @@ class EmbeddedRegistry:
 
 
 def record(runner: web.AppRunner) -> Transports:
-    """Return the set of all connections that a server takes from now on."""
-    transports: Transports = WeakSet()
+    """Return what holds all connections of a server from now on, each until it is lost."""
+    transports: Transports = {}
     server = runner.server
     assert server is not None
-    made = server.connection_made
+    made, lost = server.connection_made, server.connection_lost
 
     def noting(handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        transports.add(transport)
+        transports[handler] = transport
         made(handler, transport)
 
+    def forgetting(handler: web.RequestHandler, error: BaseException | None = None) -> None:
+        transports.pop(handler, None)  # a transport that is lost can't be aborted any more (asyncio)
+        lost(handler, error)
+
     server.connection_made = noting  # type: ignore[method-assign]  # the library has no hook for this
+    server.connection_lost = forgetting  # type: ignore[method-assign]  # as above
     return transports
 
 
@@ -129,7 +133,7 @@ async def end(runner: web.AppRunner, listening: socket.socket, transports: Trans
     await runner.cleanup()
     for _ in range(_TURNS):
         while transports:
-            transports.pop().abort()
+            transports.popitem()[1].abort()
         await asyncio.sleep(0)
 
 

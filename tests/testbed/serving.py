@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
-from weakref import WeakSet
 
 from aiohttp import web
 
@@ -55,7 +54,7 @@ class Served(ABC):
             shutdown_timeout=0.1,
             handler_cancellation=True,
         )
-        transports: Transports = WeakSet()
+        transports: Transports = {}
         listening = socket.create_server(("127.0.0.1", 0))
         try:
             await runner.setup()
