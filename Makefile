@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 JUDGES := .venv/.judges
 IMAGE ?= dregsy
 
-.PHONY: help setup demo test many image image-test lock check fmt soak bench clean
+.PHONY: help setup demo docs test many image image-test lock check fmt soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ image: ## build the image with docker; ARGS='--build-arg BASE=...' takes another
 image-test: $(STAMP) ## build the image on a small Debian and run it as users do (minutes; needs PyPI and Debian)
 	@sh tools/debian-packages.sh docker-registry skopeo docker.io python3-venv
 	@$(BIN)/python -m pytest tests/image $(ARGS)
+
+docs: $(STAMP) ## write anew what the manual and the editors' schema tell of the config's keys
+	@$(BIN)/python -m tools.reference
 
 lock: $(STAMP) ## pin anew what the image installs from PyPI
 	@sh tools/lock.sh

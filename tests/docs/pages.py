@@ -1,0 +1,46 @@
+"""The pages of the documentation, and the blocks on them."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "certs.d-example/README.md",
+    *sorted((ROOT / "deploy").rglob("*.md")),
+)
+LOGIN = "dXNlcjpwYXNzd29yZA=="
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block: its text, the line it begins in, and what stands above it, back to the block before."""
+
+    kind: str
+    text: str
+    line: int
+    above: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Yield all fenced blocks of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    end = 0
+    for found in re.finditer(r"(?ms)^```(\S*)\n(.*?)^```$", text):
+        yield Block(found[1], found[2], text.count("\n", 0, found.start()) + 1, text[end : found.start()])
+        end = found.end()
+
+
+def fenced(page: Path, kind: str) -> list[Block]:
+    """Return the blocks of one kind."""
+    return [block for block in blocks(page) if block.kind == kind]
+
+
+def environ_of(text: str) -> dict[str, str]:
+    """Return a value for each variable that a config file names."""
+    names = {name for name in re.findall(r"\$\{(\w+)", text) if not name.isdecimal()}
+    return {name: LOGIN if "AUTH" in name else "registry.example.com" for name in names}
