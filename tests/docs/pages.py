@@ -1,6 +1,7 @@
 """The pages of the documentation, and the blocks on them."""
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ PAGES = (
     *sorted((ROOT / "deploy").rglob("*.md")),
 )
 LOGIN = "dXNlcjpwYXNzd29yZA=="
+_FENCED = r"(?ms)^( *)```(\w*)\n(.*?)^\1```$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +27,24 @@ class Block:
     line: int
     above: str
 
+    @property
+    def first(self) -> str:
+        """Its first line."""
+        return self.text.partition("\n")[0]
+
+
+def name(page: Path) -> str:
+    """Return a page's path from the project's root."""
+    return page.relative_to(ROOT).as_posix()
+
 
 def blocks(page: Path) -> Iterator[Block]:
     """Yield all fenced blocks of a page, in order."""
     text = page.read_text(encoding="utf-8")
     end = 0
-    for found in re.finditer(r"(?ms)^```(\S*)\n(.*?)^```$", text):
-        yield Block(found[1], found[2], text.count("\n", 0, found.start()) + 1, text[end : found.start()])
+    for found in re.finditer(_FENCED, text):
+        line = text.count("\n", 0, found.start()) + 1
+        yield Block(found[2], textwrap.dedent(found[3]), line, text[end : found.start()])
         end = found.end()
 
 
