@@ -38,3 +38,12 @@ def test_the_index_has_every_page() -> None:
 def test_the_readme_leads_to_the_index() -> None:
     """A newcomer finds the way in."""
     assert ("docs/README.md", "") in links(ROOT / "README.md")
+
+
+def test_every_difference_has_a_reason() -> None:
+    """No row of docs/differences.md leaves a cell empty."""
+    lines = [line for line in (ROOT / "docs/differences.md").read_text().splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+    assert {len(row) for row in rows} == {3}
+    assert [row for row in rows if not all(row)] == []
