@@ -45,6 +45,16 @@ def test_no_message_is_told_twice() -> None:
     assert len(quoted()) == len(set(quoted()))
 
 
+def test_advice_of_other_tools_is_all_there() -> None:
+    """Whatever is advised when skopeo or docker complain is on the page."""
+    tree = ast.parse((ROOT / "dregsy/registry/complaints.py").read_text(encoding="utf-8"))
+    given = [node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "hint"]
+    hints = {str(one.value) for one in given if isinstance(one, ast.Constant) and one.value}
+
+    assert len(hints) > 5
+    assert hints - set(quoted()) == set()
+
+
 def test_answers_of_registries_are_all_there() -> None:
     """What a registry's refusal makes dregsy advise is on the page, each piece of advice."""
     told = PAGE.read_text(encoding="utf-8")
