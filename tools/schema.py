@@ -38,7 +38,8 @@ _WORDS = "y|Y|yes|Yes|YES|on|On|ON|n|N|no|No|NO|off|Off|OFF"
 """What only YAML 1.1 takes for true and false; editors see texts."""
 _DIGITS = r"^[-+]?(0b[01_]+|[0-9][0-9a-fA-FxXo]*_[0-9a-fA-F_]*)$"
 """Numbers that only YAML 1.1 knows; a number in quotes is none of them."""
-_NO_KEYS = {"model_type", "model_attributes_type"}
+_NO_TEXT = {"model_type", "model_attributes_type", "dict_type", "list_type"}
+"""What is said of a text where only a section or a list may stand."""
 _ONE = {"target": {"type": "object"}}
 _MANY = {"targets": {"type": "array"}}
 _PERIODS = {"schedule": {"type": "string"}, "interval": {"type": "number", "exclusiveMinimum": 0}}
@@ -157,7 +158,7 @@ def _property(model: type[BaseModel], name: str, given: Schema, meaning: str) ->
     choices = known.get("anyOf", [known]) if "type" not in known else [known]
     is_ours = issubclass(model, Section)
     written = [form for one in choices if one != _NULL for form in _forms(one, name, is_ours=is_ours)]
-    if "$ref" in choices[0] and _takes_text(model, name):
+    if ("$ref" in choices[0] or choices[0].get("type") == "array") and _takes_text(model, name):
         written.append({"type": "string"})
     if name not in _required(model):
         written.append(_NULL)
@@ -170,6 +171,8 @@ def _property(model: type[BaseModel], name: str, given: Schema, meaning: str) ->
 
 def _title(given: Schema) -> str:
     """Say in words how a value is written; empty for a section."""
+    if not set(given) - {"default"} or given.get("anyOf") == [{}, _NULL]:
+        return "text"  # a validator of which nothing is told: whatever the file has
     for one in (given, *given.get("anyOf", ())):
         if "items" in one and (item := _title(one["items"])):
             return f"list of {item}s"
@@ -221,11 +224,11 @@ def _required(model: type[BaseModel]) -> list[str]:
 
 @lru_cache
 def _takes_text(model: type[BaseModel], name: str) -> bool:
-    """Whether a text may stand where a section is meant, as in ``state: /var/lib/dregsy``."""
+    """Whether a text may stand where a section or a list is meant, as in ``state: /var/lib/dregsy``."""
     try:
         model.model_validate({name: Scalar.of("x")})
     except ValidationError as error:
-        return not any(one["loc"][:1] == (name,) and one["type"] in _NO_KEYS for one in error.errors())
+        return not any(one["loc"][:1] == (name,) and one["type"] in _NO_TEXT for one in error.errors())
     return True
 
 
