@@ -15,6 +15,8 @@ PAGES = (
     *sorted((ROOT / "deploy").rglob("*.md")),
 )
 LOGIN = "dXNlcjpwYXNzd29yZA=="
+VALUES = {"AUTH": LOGIN, "URL": "https://hooks.example.com/path", "TOKEN": 32 * "x", "SECRET": 32 * "x"}
+"""What a variable is worth that has such a word in its name; others are a host."""
 _FENCED = r"(?ms)^( *)```(\w*)\n(.*?)^\1```$"
 
 
@@ -56,4 +58,4 @@ def fenced(page: Path, kind: str) -> list[Block]:
 def environ_of(text: str) -> dict[str, str]:
     """Return a value for each variable that a config file names."""
     names = {name for name in re.findall(r"\$\{(\w+)", text) if not name.isdecimal()}
-    return {name: LOGIN if "AUTH" in name else "registry.example.com" for name in names}
+    return {name: next((VALUES[word] for word in VALUES if word in name), "registry.example.com") for name in names}
