@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from dregsy import applying, relay
+from dregsy import relay
 from dregsy.credentials import Logins
 from dregsy.ending import Ending, until_signalled
 from dregsy.errors import RelayUnsupported, UsageError
@@ -18,7 +18,6 @@ from dregsy.inspection import Inspector
 from dregsy.journal import NAME, Journal
 from dregsy.model import pattern
 from dregsy.model.plan import Once, Plan, RelayChoice, State, Task
-from dregsy.model.proposal import Proposal
 from dregsy.model.report import (
     Decision,
     Event,
@@ -30,7 +29,6 @@ from dregsy.model.report import (
     Warned,
 )
 from dregsy.orchestrator import Finder, Orchestrator
-from dregsy.planning import Planning
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.registry.repositories import Repositories
@@ -39,8 +37,10 @@ from dregsy.reload import ConfigFile, Reloads, reloading
 from dregsy.resolve import Resolver
 from dregsy.scheduler import Clock, WallClock, serve
 from dregsy.scratch import scratch
-from dregsy.survey import Surveyor
 from dregsy.verify import Finding, Verification
+
+if TYPE_CHECKING:
+    from dregsy.model.proposal import Proposal
 
 GRACE = 25.0
 """How long copies in flight may go on after the first signal, in seconds; Kubernetes kills after 30."""
@@ -145,11 +145,14 @@ async def verify(  # noqa: PLR0913 - one for each option of the command
 
 async def propose(
     plan: Plan, *, environ: Mapping[str, str], only: str = "", listeners: Sequence[Listener] = ()
-) -> Proposal | None:
+) -> "Proposal | None":
     """Return what a run of the tasks would copy now, and what that takes; write nothing.
 
     None when a signal came before all was looked at. Raises as ``run`` does, and RelayUnsupported.
     """
+    from dregsy.planning import Planning
+    from dregsy.survey import Surveyor
+
     emit = _to_all(listeners)
     tasks = _picked(plan, only, emit)
     proposal: Proposal | None = None
@@ -165,7 +168,7 @@ async def propose(
 
 async def apply(
     plan: Plan,
-    proposal: Proposal,
+    proposal: "Proposal",
     *,
     environ: Mapping[str, str],
     listeners: Sequence[Listener] = (),
@@ -177,19 +180,23 @@ async def apply(
     Nothing is copied when any image or target is not as it was; each is then a failure in the reports. Raises Outdated
     for what ``plan`` does not mean, and what ``run`` raises.
     """
+    from dregsy.applying import Applying, jobs
+
     emit, reports = _to_all(listeners), list[Report]()
-    jobs = applying.jobs(proposal, plan)
+    work = jobs(proposal, plan)
     async with until_signalled(grace, emit) as ending, _working(plan, environ, emit) as (toolbox, mover):
         resolver = _resolver(toolbox, _plannable(mover, plan))
-        finder = applying.Applying(jobs, proposal.mounts, resolver, toolbox.registries, toolbox.journal)
+        finder = Applying(work, proposal.mounts, resolver, toolbox.registries, toolbox.journal)
         await finder.check(plan.parallel * _LOOKERS_PER_COPY, plan.timeout)
         if finder.refused:
-            emit(Warned("", f"nothing is copied: of {len(jobs)} images, not all are as they were planned"))
+            emit(Warned("", f"nothing is copied: of {len(work)} images, not all are as they were planned"))
         ending.working = True
         orchestrator = _orchestrator(plan, toolbox, mover, ending, verified=verified, finder=finder)
         for task in finder.tasks:
             reports += [await orchestrator.run(task)] if not ending.stop.is_set() else []
-    all_ran = len(reports) == len({id(job.task) for job in jobs})
+    if not ending.working:
+        emit(Warned("", "cut short: nothing is copied"))
+    all_ran = len(reports) == len({id(job.task) for job in work})
     return 0 if all_ran and all(report.ok for report in reports) else 1
 
 

@@ -4,7 +4,7 @@ It looks as the native relay does when it copies: what an index lists and the ta
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -138,7 +138,7 @@ class _Walk:
         return await self._surveyor.part(self._target, self._repository, blob, max(size, 0))
 
 
-async def each(look: Callable[[_Item], Awaitable[_T]], items: Iterable[_Item], width: int = _WIDTH) -> list[_T]:
+async def each(look: Callable[[_Item], Awaitable[_T]], items: Sequence[_Item], width: int = _WIDTH) -> list[_T]:
     """Look at all items, ``width`` at a time, and return what was found in their order."""
     found: dict[int, _T] = {}
     waiting = iter(enumerate(items))
@@ -148,6 +148,6 @@ async def each(look: Callable[[_Item], Awaitable[_T]], items: Iterable[_Item], w
             found[position] = await look(item)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(width):
+        for _ in range(min(width, len(items))):
             group.create_task(worker())
     return [found[position] for position in sorted(found)]

@@ -20,14 +20,14 @@ from dregsy.cli.options import (
     shard_option,
     warn,
 )
-from dregsy.cli.voice import Manner, lines, log_options
+from dregsy.cli.voice import Manner, lines, log_options, on_terminal
 from dregsy.errors import UsageError
 
 if TYPE_CHECKING:
     from dregsy.cli.render import Paint
     from dregsy.config.load import Loaded
     from dregsy.config.planfile import Origin
-    from dregsy.model.proposal import Proposal, Traffic
+    from dregsy.model.proposal import PlannedCopy, Proposal, Traffic
     from dregsy.model.shard import Shard
 
 
@@ -105,11 +105,14 @@ def read(config: str | None, *, strict: bool, shard: "Shard | None" = None) -> "
 
 
 def _show(proposal: "Proposal", out: str) -> None:
-    """Write the plan for people: each image, each registry, and the sum."""
-    from dregsy.cli.render import Paint
+    """Write the plan for people: each image, each registry, and the sum; a table where somebody watches."""
+    from dregsy.cli.render import Paint, status_line
+    from dregsy.log import described
 
     paint = Paint.on(sys.stdout, os.environ)
-    for line in (*image_lines(proposal, paint), *traffic_lines(proposal.traffic), total_line(proposal)):
+    images = image_table(proposal, paint) if on_terminal(as_json=False) else image_lines(proposal, paint)
+    failures = (status_line("failed", described(failure), paint) for failure in proposal.failures)
+    for line in (*images, *failures, *traffic_lines(proposal.traffic), total_line(proposal)):
         click.echo(line, color=True)
     if proposal.traffic and proposal.relay != "native":
         click.echo(f"estimated as the native relay copies: relay {proposal.relay} may need more")
@@ -118,23 +121,42 @@ def _show(proposal: "Proposal", out: str) -> None:
 
 
 def image_lines(proposal: "Proposal", paint: "Paint") -> Iterator[str]:
-    """Give a line for each target of each image, and for what could not be found out."""
+    """Give a line for each target of each image."""
     from dregsy.cli.render import status_line
-    from dregsy.log import described, label, one_line, size
+    from dregsy.log import label, one_line, size
 
     for task in proposal.tasks:
         yield f"task {one_line(task.name)!r}"
         for copy in task.copies:
             for target in copy.targets:
-                name = f"{label(copy.source)} -> {label(target.ref)}"
+                name = f"{label(copy.image)} -> {label(target.ref)}"
                 text = f"{name} {copy.source.digest} ({size(target.expected.bytes_written or 0)})"
                 yield status_line(str(target.reason), text, paint)
-    for failure in proposal.failures:
-        yield status_line("failed", described(failure), paint)
+
+
+def image_table(proposal: "Proposal", paint: "Paint") -> Iterator[str]:
+    """Give the same as a table, for a screen: digests are cut short."""
+    from dregsy.log import label, one_line, size
+
+    for task in proposal.tasks:
+        yield f"task {one_line(task.name)!r}"
+        rows = [
+            (label(copy.image), label(target.ref), _short(copy), size(target.expected.bytes_written or 0))
+            for copy in task.copies
+            for target in copy.targets
+        ]
+        reasons = [str(target.reason) for copy in task.copies for target in copy.targets]
+        lines = _table([("image", "target", "digest", "to write"), *rows], left=3)
+        for word, line in zip(["", *reasons], lines, strict=True):
+            yield f"  {paint(f'{word:9}', word)}  {line}"
+
+
+def _short(copy: "PlannedCopy") -> str:
+    return "" if copy.source.digest is None else copy.source.digest.hex[:12]
 
 
 def traffic_lines(traffic: "Sequence[Traffic]") -> Iterator[str]:
-    """Give a table of the registries that are going to be asked."""
+    """Give a table of the registries that are going to be asked, and tell which will not allow it."""
     from dregsy.log import size
 
     if not traffic:
@@ -142,27 +164,33 @@ def traffic_lines(traffic: "Sequence[Traffic]") -> Iterator[str]:
     rows = [("registry", "read", "written", "requests", "pulls", "pulls left")]
     for one in traffic:
         left = "" if one.left is None else str(one.left)
-        numbers = (size(one.bytes_read), size(one.bytes_written), str(one.requests), str(one.pulls), left)
-        rows.append((one.host, *numbers))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for first, *rest in rows:
-        cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-        yield "  ".join([first.ljust(widths[0]), *cells]).rstrip()
+        rows.append((one.host, size(one.bytes_read), size(one.bytes_written), str(one.requests), str(one.pulls), left))
+    yield from _table(rows, left=1)
     for one in traffic:
         if one.left is not None and one.pulls > one.left:
             yield f"{one.host} allows {one.left} pulls now, and {one.pulls} are needed: see 'rate-limit', or wait"
 
 
+def _table(rows: "Sequence[tuple[str, ...]]", *, left: int) -> Iterator[str]:
+    """Put rows below each other, the first ``left`` columns flush left, and numbers flush right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:left], widths[:left], strict=True)]
+        cells += [cell.rjust(width) for cell, width in zip(row[left:], widths[left:], strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
 def total_line(proposal: "Proposal") -> str:
     """Return the line that sums up a plan."""
     from dregsy.log import size
+    from dregsy.model.report import Reason
 
-    counts = [f"{proposal.reasons[reason]} {reason}" for reason in ("missing", "changed")]  # type: ignore[index]
+    counts = [f"{proposal.reasons[reason]} {reason}" for reason in (Reason.MISSING, Reason.CHANGED)]
     counts += [f"{proposal.current} current"]
     counts += [f"{len(proposal.failures)} failed"] if proposal.failures else []
-    written, read = (sum(getattr(one, name) for one in proposal.traffic) for name in ("bytes_written", "bytes_read"))
-    requests, pulls = (sum(getattr(one, name) for one in proposal.traffic) for name in ("requests", "pulls"))
     if not proposal.tasks:
         return f"nothing to copy: {', '.join(counts)}"
+    read, written = (sum(getattr(one, name) for one in proposal.traffic) for name in ("bytes_read", "bytes_written"))
+    requests, pulls = (sum(getattr(one, name) for one in proposal.traffic) for name in ("requests", "pulls"))
     moved = f"{size(read)} to read, {size(written)} to write"
     return f"{', '.join(counts)}; {moved}; at most {requests} requests, {pulls} of them pulls"

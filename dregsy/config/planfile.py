@@ -17,7 +17,7 @@ from dregsy import __version__
 from dregsy.errors import UsageError
 from dregsy.model.digest import Digest
 from dregsy.model.proposal import Mount, PlannedCopy, PlannedTarget, PlannedTask, Proposal
-from dregsy.model.ref import Ref, is_host, is_repository
+from dregsy.model.ref import Ref, is_host, is_repository, is_tag
 from dregsy.model.report import Moved, Outcome, Reason
 
 VERSION = 1
@@ -141,7 +141,13 @@ def _read_digest(value: Any) -> Digest:
 
 
 def _read_ref(value: Any) -> Ref:
-    ref = Ref.parse(_read_text(value))
+    """Read a reference as ``str`` writes it, always with its host: ``registry/app`` is no image of Docker Hub here."""
+    rest, at, digest = _read_text(value).partition("@")
+    host, _, path = rest.partition("/")
+    repository, colon, tag = path.partition(":")
+    if colon and not is_tag(tag):
+        raise ValueError("not a legal tag")
+    ref = Ref.of(host, repository).with_tag(tag if colon else None, Digest.parse(digest) if at else None)
     if str(ref) != value:
         raise ValueError(f"not the whole name of an image, which is {ref}")
     return ref

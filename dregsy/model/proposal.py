@@ -81,6 +81,11 @@ class PlannedCopy:
     platforms: tuple[str, ...] = ()
     where: str = ""
 
+    @property
+    def image(self) -> Ref:
+        """The image as its registry knows it, as in ``Copy.origin``."""
+        return self.source.with_tag(None, self.source.digest) if self.by_digest else self.source
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedTask:
@@ -187,7 +192,8 @@ class _Forecast:
         moved = [self._to(copy, target, need, read) for target, need in zip(copy.targets, wanted.needs, strict=True)]
         resolved = int(bool(copy.platforms or copy.subset))  # the index is read once more to see what it means
         source["pulls"] += len(wanted.fetched) + resolved
-        source["requests"] += 1 + len(wanted.fetched) + resolved + len(read) + bool(task.source.rate_limit.least)
+        reads = sum(one.blobs_moved or 0 for one in moved)  # one may do for all targets, if they lack it together
+        source["requests"] += 1 + len(wanted.fetched) + resolved + reads + bool(task.source.rate_limit.least)
         source["read"] += sum(read.values())
         moved[0] = replace(moved[0], bytes_read=sum(read.values()))
         return PlannedCopy(

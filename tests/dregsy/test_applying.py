@@ -1,4 +1,6 @@
+import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -270,3 +272,69 @@ async def test_mounts_are_looked_at(appliance: Appliance) -> None:
     assert appliance.target.count("POST", f"mount={blob}&from=old") == 1
     assert appliance.target.count("POST", "from=nowhere") == 0
     assert appliance.target.store.find("app").tags == {"v2": ONE.digest}
+
+
+class World:
+    """Registries with images that share this and that, all by chance: two sources and two targets."""
+
+    def __init__(self, seed: int, registries: list[EmbeddedRegistry]) -> None:
+        self.chance = random.Random(seed)  # noqa: S311 - nothing is kept secret by it
+        self.registries = registries
+        self.pool = [
+            images.image(f"{self.chance.randrange(3)}/{number}", layers=self.chance.randrange(4), platform=platform)
+            for number, platform in enumerate([images.AMD64, ARM] * 3)
+        ]
+        self.pool += [images.index(*self.chance.sample(self.pool[:6], 2), attested=True) for _ in range(4)]
+
+    async def fill(self) -> None:
+        """Put images, and parts of images, into repositories."""
+        for registry in self.registries:
+            for name in ("a", "b", "m/a", "other"):
+                for number in range(self.chance.randrange(4)):
+                    await images.seed(registry, name, self.chance.choice(self.pool), f"v{number}")
+                blobs = self.chance.choice(self.pool).blobs
+                registry.store.open(name).blobs.update(list(blobs.items())[: self.chance.randrange(3)])
+
+    def tasks(self) -> tuple[Task, ...]:
+        """What is to go from where to where: from one of the targets to the other as well."""
+        first, second, target, other = (Endpoint(registry.host) for registry in self.registries)
+        every = rule("regex:[a-z]+", "m")
+        return (
+            Task("1", Once(), first, (target,), (every,)),
+            Task("2", Once(), second, (target, other), (rule("a", "x", where="f:2"), rule("b", "y", where="f:3"))),
+            Task("3", Once(), target, (target, other), (rule("other", "z", where="f:4"),)),
+        )
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_any_world(seed: int, tmp_path: Path) -> None:
+    """Whatever is where: as many bytes are written as were planned, with no more requests and pulls."""
+    async with AsyncExitStack() as stack:
+        registries = [await stack.enter_async_context(EmbeddedRegistry()) for _ in range(4)]
+        world = World(seed, registries)
+        await world.fill()
+        plan = Plan(world.tasks(), NATIVE)
+        async with Workshop(tmp_path / "before") as shop:
+            planning = Planning(plan, shop.resolver, shop.registries, Surveyor(shop.registries, shop.journal))
+            for work in plan.tasks:
+                await planning.look(work, shop.events.append)
+            proposal = planning.proposal()
+        for registry in registries:
+            registry.log.clear()
+
+        async with Workshop(tmp_path / "after") as shop:
+            finder = Applying(jobs(proposal, plan), proposal.mounts, shop.resolver, shop.registries, shop.journal)
+            await finder.check(4, 30)
+            run = Orchestrator(plan, finder, LocalExecutor(shop.relay), shop.events.append, shop.stop, shop.abort)
+            reports = [await run.run(work) for work in finder.tasks]
+
+        assert [failure for report in reports for failure in report.failures] == []
+        promised = {one.host: one for one in proposal.traffic}
+        for registry in registries:
+            if (one := promised.get(registry.host)) is None:
+                assert registry.requests == []
+                continue
+            sent = sum(seen.bytes_in for seen in registry.requests if seen.method == "PUT" and "/blobs/" in seen.path)
+            assert sent == one.bytes_written
+            assert len(registry.requests) <= one.requests
+            assert registry.count("GET", "/manifests/") <= one.pulls

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from dregsy.model.digest import Digest
 from dregsy.model.platform import Platform
 from tests.testbed.command import Done, Dregsy, mirror
 from tests.testbed.copying import retopped
-from tests.testbed.proxy import RecordingProxy
+from tests.testbed.proxy import Fault, Gate, RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
 from tests.testbed.skopeo import Skopeo
@@ -337,6 +338,29 @@ async def test_same_again(run: Run, dregsy: Dregsy, embedded_pair: Pair) -> None
     assert one["config"] == {"file": file, "digest": str(digest)}
     assert "hunter2" not in (dregsy.folder / "one.json").read_text()
     assert "dXNlcjpodW50ZXIy" not in (dregsy.folder / "one.json").read_text()
+
+
+@pytest.mark.parametrize("command", ["plan", "apply"])
+def test_signals(
+    command: str, dregsy: Dregsy, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """A signal while registries are looked at ends it: no plan is written, and nothing is copied."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    with RecordingProxy(registry_a.host) as source, RecordingProxy(registry_b.host) as target:
+        file = dregsy.config(mirror(source.host, target.host, {"from": repo}))
+        arguments = {"plan": ("-config", file, "-o", "new.json"), "apply": ("plan.json",)}
+        assert dregsy.run("plan", "-config", file, "-o", "plan.json").code == 0
+        gate = Gate()
+        source.faults.append(Fault(path="/manifests/", gate=gate))
+        with dregsy.start(command, *arguments[command]) as process:
+            gate.wait()
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(60)
+
+        assert (code, sorted(path.name for path in dregsy.folder.glob("*.json*"))) == (1, ["plan.json"])
+        said = (dregsy.folder / "err").read_text() + (dregsy.folder / "out").read_text()
+        assert ("cut short: there is no plan" if command == "plan" else "cut short: nothing is copied") in said
+        assert {one.method for one in target.seen} <= {"GET", "HEAD"}
 
 
 async def test_the_page(run: Run, dregsy: Dregsy, embedded_pair: Pair) -> None:

@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dregsy.cli.plan import image_lines, total_line, traffic_lines
+from dregsy.cli.plan import image_lines, image_table, total_line, traffic_lines
 from dregsy.cli.render import Paint
 from dregsy.embedded import images
 from dregsy.model.digest import Digest
@@ -23,12 +24,28 @@ PROPOSAL = Proposal("native", (PlannedTask("t", 0, (COPY,)),), TRAFFIC, current=
 
 
 def test_images() -> None:
-    """Each image is told with its reason, its digest and the bytes that its target needs; failures with theirs."""
+    """Each image is told with its reason, its digest and the bytes that its target needs."""
     assert list(image_lines(PROPOSAL, Paint())) == [
         "task 't'",
         f"  changed    a.example/app:v1 -> b.example/m/app:v1 {A} (1.2 kB)",
-        "  failed     a.example/app:v1: it is none",
     ]
+
+
+def test_images_by_digest() -> None:
+    """An image that the config names by digest is told by it, whatever it is to be called at the target."""
+    proposal = replace(PROPOSAL, tasks=(PlannedTask("t", 0, (replace(COPY, by_digest=True),)),))
+
+    assert f"a.example/app@{A} -> b.example/m/app:v1" in list(image_lines(proposal, Paint()))[1]
+
+
+def test_a_screen() -> None:
+    """On a screen the same is a table, with short digests, and in colour."""
+    assert list(image_table(PROPOSAL, Paint())) == [
+        "task 't'",
+        "             image             target              digest        to write",
+        f"  changed    a.example/app:v1  b.example/m/app:v1  {A.hex[:12]}    1.2 kB",
+    ]
+    assert "\x1b[33mchanged" in list(image_table(PROPOSAL, Paint(colour=True)))[2]
 
 
 def test_registries() -> None:

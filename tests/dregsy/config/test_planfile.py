@@ -1,6 +1,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,18 @@ def test_there_and_back(tmp_path: Path) -> None:
 
     assert (proposal.tasks, proposal.mounts, origin) == (PROPOSAL.tasks, PROPOSAL.mounts, ORIGIN)
     assert [path.name for path in tmp_path.iterdir() if "plan" in path.name] == ["plan.json"]
+
+
+@pytest.mark.parametrize("host", ["registry", "localhost", "[::1]:5000", "docker.io", "a.example:443"])
+def test_hosts(host: str, tmp_path: Path) -> None:
+    """Hosts of all kinds come back, with and without tags and digests."""
+    refs = [Ref.of(host, "a/b").with_tag(tag, digest) for tag in (None, "v1") for digest in (None, A)]
+    copies = tuple(replace(COPY, targets=(replace(TARGETS[0], ref=ref),)) for ref in refs)
+    document = planfile.document(Proposal("native", (PlannedTask("t", 0, copies),)), ORIGIN, "")
+
+    planfile.write(str(tmp_path / "plan.json"), document)
+
+    assert [copy.targets[0].ref for copy in planfile.read(str(tmp_path / "plan.json"))[0].copies] == refs
 
 
 def test_what_it_tells() -> None:

@@ -91,6 +91,7 @@ def test_several_targets_are_read_for_once() -> None:
     found = told(wanted("from.example/a:1", ("to.example/a:1", parts), ("far.example/a:1", (*parts, Part(C, 1)))))
 
     assert expected(found) == [Moved(IMAGE, 11, 10, 1, 0, 0), Moved(IMAGE, 0, 11, 2, 0, 0)]
+    assert {one.host: one.requests for one in found.traffic}["from.example"] == 1 + 2 + 3  # at most
 
 
 def test_an_index_is_read_to_see_what_it_means() -> None:
