@@ -61,8 +61,8 @@ def command(  # noqa: PLR0913 - one for each option
     from dregsy.config import planfile
     from dregsy.log import stamp
 
-    if out:
-        planfile.check_place(out)
+    if out and str(planfile.check_place(out)) == os.path.realpath(given(config)):
+        raise UsageError(f"the plan would overwrite the config {out}", hint="name another file with -o")
     loaded, origin = read(config, strict=strict, shard=shard)
     warn(loaded)
     work = app.propose(loaded.plan, environ=os.environ, only=only, listeners=[lines(manner, to_stderr=True)])

@@ -251,5 +251,5 @@ class _Forecast:
         return self.counts.setdefault(host, Counter())
 
     def traffic(self) -> Iterable[Traffic]:
-        for host, count in sorted(self.counts.items()):
+        for host, count in self.counts.items():
             yield Traffic(host, count["requests"], count["pulls"], count["read"], count["written"])

@@ -118,6 +118,15 @@ async def test_no_place(out: str, dregsy: Dregsy, config: str, embedded_pair: Pa
     assert embedded_pair[0].requests == []
 
 
+async def test_the_config_stays(dregsy: Dregsy, config: str) -> None:
+    """A plan never takes the place of the file that it is made from."""
+    before = Path(config).read_text()
+
+    ran = await dregsy("plan", "-config", config, "-o", config)
+
+    assert (ran.code, "would overwrite the config" in ran.err, Path(config).read_text()) == (1, True, before)
+
+
 async def test_shards(dregsy: Dregsy, config: str) -> None:
     """``--shard`` plans what one replica would copy; together they have everything once."""
     shards = [
