@@ -26,7 +26,7 @@ from dregsy.registry.challenge import Challenge
 from dregsy.registry.limits import Lane, Limits
 from dregsy.registry.observed import ObservedWire
 from dregsy.registry.retry import Backoff
-from dregsy.registry.wire import JSON_LIMIT, Body, NoTLS, Refused, Response, Timeouts, show
+from dregsy.registry.wire import JSON_LIMIT, Body, NotHTTP, NoTLS, Refused, Response, Timeouts, show
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
@@ -334,7 +334,8 @@ class Transport:
                     hint="check that the registry is well, and what is between here and there",
                 ) from None
             except Unreachable as error:
-                wait = self.backoff.wait(attempt) if error.retryable else None
+                again = error.retryable and not isinstance(error, NotHTTP)  # that is no registry
+                wait = self.backoff.wait(attempt) if again else None
                 if wait is None:
                     raise
                 _LOG.info("%s; trying again in %.1f s", error.message, wait)

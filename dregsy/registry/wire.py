@@ -26,11 +26,13 @@ from dregsy import __version__
 from dregsy.errors import DregsyError, RegistryError, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry import certificates, proxies, refusals, tls
+from dregsy.registry.collected import Collected, TooLarge
 from dregsy.registry.reach import Inside, Reach
 
 BUFFER = 2**20
 JSON_LIMIT = 16 * 2**20
 HEADER_LIMIT = 32 * 2**10
+HEADERS = 128
 _KEEPALIVE = 30.0
 """Seconds that a connection may idle; shorter than what servers allow, so that few are found dead when used."""
 _TURNS = 4
@@ -69,6 +71,10 @@ class Body:
 
 class NoTLS(Unreachable):
     """The other side answers, but speaks no TLS."""
+
+
+class NotHTTP(Unreachable):
+    """The other side says something that is no HTTP."""
 
 
 class Refused(Unreachable):
@@ -120,23 +126,20 @@ class Response:
         return self._answer.headers.getall(name, [])
 
     async def read(self, limit: int = JSON_LIMIT) -> bytes:
-        """Read the whole body; RegistryError when it is larger than ``limit`` bytes."""
-        parts, size = [], 0
+        """Read the whole body, unpacked; RegistryError when it is larger than ``limit`` bytes."""
+        body, url = Collected(limit), show(self.url)
         try:
             async with asyncio.timeout(self._patience):
                 async for chunk in self.chunks():
-                    parts.append(chunk)
-                    size += len(chunk)
-                    if size > limit:
-                        raise RegistryError(
-                            f"{show(self.url)} answered with more than {limit} bytes",
-                            method=self.method,
-                            url=show(self.url),
-                            status=self.status,
-                        )
+                    body.add(chunk)
+            return body.whole()
         except TimeoutError as error:
             raise translate(error, self.method, self.url) from None
-        return b"".join(parts)
+        except TooLarge as error:
+            text = f"{url} answered with {error}"
+            raise RegistryError(text, method=self.method, url=url, status=self.status) from None
+        except ValueError as error:
+            raise Unreachable(f"{url} answered with {error}", method=self.method, url=url, retryable=True) from None
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the body as it arrives."""
@@ -244,6 +247,7 @@ class Wire:
                 read_bufsize=BUFFER,
                 max_line_size=HEADER_LIMIT,
                 max_field_size=HEADER_LIMIT,
+                max_headers=HEADERS,
                 trust_env=False,
             )
         return self._session
@@ -344,6 +348,8 @@ def translate(error: Exception, method: str, url: str, registry: Endpoint | None
         kind = NoTLS
     elif isinstance(cause, ConnectionRefusedError):
         kind = Refused
+    elif isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
+        kind = NotHTTP
     return kind(text, method=method, url=show(url), retryable=retryable, hint=hint)
 
 
@@ -382,7 +388,7 @@ def _explain_answer(error: Exception, cause: BaseException, place: str) -> Expla
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
         return f"{place or 'the address'} is not a usable address", "", False
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"{place} answered with something that is not proper HTTP", "is it a registry?", False
+        return f"{place} answered with something that is not proper HTTP", "is it a registry?", True
     return f"the connection to {place} broke{_reason(cause)}", "", True
 
 

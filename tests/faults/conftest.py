@@ -48,8 +48,8 @@ FAULTS: dict[str, Callable[[Fault], Fault]] = {
 
 FINAL = frozenset(
     {
-        *(("404", phase) for phase in ("list", "head", "blob get", "upload start")),
-        *(("redirect to an old address", phase) for phase in PHASES if phase != "manifest get"),
+        *(("404", phase) for phase in ("list", "blob get", "upload start")),
+        *(("redirect to an old address", phase) for phase in PHASES if phase not in {"manifest get", "head"}),
         ("wrong digest told", "manifest put"),
     }
 )
