@@ -183,7 +183,7 @@ class Transport:
             return response
         try:
             error = await failure(response, elsewhere=request.logs_in and not self._is_own(response.url))
-            error.message = self._authorizer.redacted(error.message)
+            error.retell(self._authorizer.redacted(error.message, sent))
             self._authorizer.advise(error)
             if is_expired(error) and request.logs_in:
                 error.retryable = await self._authorizer.expired(request.repository, sent)
