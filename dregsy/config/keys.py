@@ -24,6 +24,7 @@ from dregsy.config.fields import (
     read_text,
 )
 from dregsy.config.locations import Location
+from dregsy.config.timeouts import TimeoutsSection
 from dregsy.model.listen import Listen
 from dregsy.model.platform import Platform
 from dregsy.model.ref import HUB_API_NAME, is_repository, is_tag
@@ -300,6 +301,7 @@ class Config(Section):
     parallel: Annotated[Int, AfterValidator(at_least(1, 256))] | None = None
     retries: Annotated[Int, AfterValidator(at_least(0))] = 2
     timeout: Annotated[Duration, AfterValidator(check_timeout)] = 3600.0
+    timeouts: TimeoutsSection = TimeoutsSection.model_validate({})
     state: Annotated[State, BeforeValidator(read_state), AfterValidator(check_state)] | None = None
     lister: Limits = Limits.model_validate({})
     tasks: list[Annotated[Task, BeforeValidator(not_null("task is nil", "task"))]] = Field(default_factory=list)

@@ -17,6 +17,7 @@ from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, RegistryError, Unauthorized, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.model.report import Listener, RequestRetried
+from dregsy.model.timeouts import Timeouts
 from dregsy.registry.addresses import is_loopback, is_safe, origin
 from dregsy.registry.allowance import Allowance, allowance
 from dregsy.registry.answers import failure, is_expired
@@ -26,7 +27,7 @@ from dregsy.registry.challenge import Challenge
 from dregsy.registry.limits import Lane, Limits
 from dregsy.registry.observed import ObservedWire
 from dregsy.registry.retry import Backoff
-from dregsy.registry.wire import JSON_LIMIT, Body, NotHTTP, NoTLS, Refused, Response, Timeouts, show
+from dregsy.registry.wire import JSON_LIMIT, Body, NotHTTP, NoTLS, Refused, Response, show
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5

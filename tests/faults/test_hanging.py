@@ -9,7 +9,7 @@ import pytest
 
 from dregsy.embedded import images
 from dregsy.model.report import Report
-from dregsy.registry.wire import Timeouts
+from dregsy.model.timeouts import Timeouts
 from tests.faults.conftest import graph_at
 from tests.testbed.clients import registries
 from tests.testbed.copying import Workshop, rule, task
@@ -18,7 +18,7 @@ from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
 
-TINY = Timeouts(connect=0.3, read=0.3, stall=0.3, commit=0.3, whole=0.3, greeting=0.3, down=0.0)
+TINY = Timeouts(connect=0.3, first=0.3, read=0.3, stall=0.3, commit=0.3, whole=0.3, greeting=0.3, down=0.0)
 
 
 @pytest.fixture
