@@ -153,8 +153,7 @@ class Authorizer:
 
     def _secrets(self, sent: str | None) -> Iterator[str]:
         yield from coded((sent or "").partition(" ")[2])
-        for token in self._tokens.values():
-            yield from coded(token.secret.reveal())
+        yield from (token.secret.reveal() for token in self._tokens.values())  # there may be thousands
         for login in self._logins_used:
             yield from forms(login)
 
