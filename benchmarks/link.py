@@ -48,6 +48,23 @@ class Link:
             raise RuntimeError("the link between two network namespaces could not be made")
         return self
 
+    def cut(self) -> None:
+        """Lose all packets from now on, in both directions; returns when that is so."""
+        self._tell("cut")
+
+    def mend(self) -> None:
+        """Carry packets again."""
+        self._tell("mend")
+
+    def _tell(self, order: str) -> None:
+        assert self._wire is not None
+        assert self._wire.stdin is not None
+        assert self._wire.stdout is not None
+        self._wire.stdin.write(f"{order}\n")
+        self._wire.stdin.flush()
+        if self._wire.stdout.readline() != f"{order}\n":
+            raise RuntimeError("the link between two network namespaces has broken down")
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -106,21 +123,31 @@ class _Wire:
         self._files = files
         self._seconds = seconds
         self._waiting: tuple[deque[tuple[float, bytes]], ...] = (deque(), deque())
+        self._is_cut = False
 
     def run(self, until: int) -> None:
-        """Carry packets until the file ``until`` ends."""
+        """Carry packets until the file ``until`` ends; what it says before is ``cut`` or ``mend``."""
         poll = select.poll()
         for file in (*self._files, until):
             poll.register(file, select.POLLIN | select.POLLHUP)
         while True:
             ready = [file for file, _ in poll.poll(self._patience())]
-            if until in ready:
+            if until in ready and not self._obey(os.read(until, 100).decode().strip()):
                 return
             for side, file in enumerate(self._files):
                 if file in ready:
                     self._take(side)
             for side in (0, 1):
                 self._give(side)
+
+    def _obey(self, order: str) -> bool:
+        """Begin or cease to lose packets, those under way too; False for the end."""
+        self._is_cut = order == "cut"
+        for queue in self._waiting if self._is_cut else ():
+            queue.clear()
+        if order:
+            print(order, flush=True)
+        return bool(order)
 
     def _patience(self) -> float | None:
         """Milliseconds until the next packet is due; None when none is on its way."""
@@ -131,9 +158,11 @@ class _Wire:
         due = time.monotonic() + self._seconds
         for _ in range(64):
             try:
-                self._waiting[side].append((due, os.read(self._files[side], 65536)))
+                packet = os.read(self._files[side], 65536)
             except BlockingIOError:
                 return
+            if not self._is_cut:
+                self._waiting[side].append((due, packet))
 
     def _give(self, side: int) -> None:
         queue, now = self._waiting[side], time.monotonic()

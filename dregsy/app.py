@@ -320,7 +320,7 @@ async def _toolbox(plan: Plan, environ: Mapping[str, str], emit: Listener) -> As
     logins = Logins(environ, Path(home) if home else Path.home(), emit=emit)
     with scratch(plan.state.path if plan.state else None) as folder:
         journal = Journal(Path(plan.state.path) / NAME, plan.state.ttl, emit) if plan.state else Journal()
-        async with journal, Registries(logins, environ, emit=emit) as registries:
+        async with journal, Registries(logins, environ, timeouts=plan.timeouts, emit=emit) as registries:
             yield Toolbox(registries, logins, folder, emit, plan.timeout, journal)
 
 

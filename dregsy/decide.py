@@ -131,7 +131,7 @@ class Decider:
             return manifest.children[_position(manifest, copy, copy.platforms[0])].digest, manifest
         if source.digest is not None:
             return source.digest, None
-        found = await registry.head_manifest(source.repository, source.reference)
+        found = await registry.source_manifest(source.repository, source.reference)
         if found is None:
             raise no_image(source)
         return found.digest, None

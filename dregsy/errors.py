@@ -43,6 +43,11 @@ class DregsyError(Exception):
         self.hint = printable(hint)
         super().__init__(self.message)
 
+    def retell(self, message: str) -> None:
+        """Say it in other words, and forget the former ones."""
+        self.message = printable(message)
+        self.args = (self.message,)
+
     def __str__(self) -> str:
         """The message and, on the same line, what to do now."""
         return f"{self.message} — {self.hint}" if self.hint else self.message

@@ -57,7 +57,7 @@ class TextFormatter(logging.Formatter):
             level = f"\x1b[{_COLOURS.get(record.levelno, _GREY)}m{level}\x1b[0m"
         where = f"{method(record)}: " if self._methods else ""
         line = f"{stamp(record.created)} {level} {where}{one_line(record.getMessage())}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{traced(self, record.exc_info)}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
@@ -80,8 +80,15 @@ class JsonFormatter(logging.Formatter):
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
+            fields["exception"] = traced(self, record.exc_info)
         return json.dumps(fields)
+
+
+def traced(formatter: logging.Formatter, info: Any) -> str:
+    """Return a traceback without any login: nobody knows what is in the words of an error that was not expected."""
+    from dregsy.registry.conceal import conceal_all
+
+    return conceal_all(formatter.formatException(info))
 
 
 class LineHandler(logging.StreamHandler[TextIO]):

@@ -174,7 +174,7 @@ class _Dating:
         assert pick.tag is not None
         repository, listed = self._source.repository, self._unconfirmed.pop(pick, None)
         try:
-            head = await self._registry.head_manifest(repository, pick.tag)
+            head = await self._registry.source_manifest(repository, pick.tag)
             if head is None:  # what is pushed a moment later is not judged: it is not let through either
                 raise no_image(self._source.with_tag(pick.tag))
             if listed is None and (not self.listed or pick.tag in self.listed):

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from dregsy.errors import DregsyError, RelayError, RelayUnsupported
+from dregsy.errors import DregsyError, RelayError, RelayUnsupported, Unauthorized
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.model.plan import Copy
 from dregsy.model.platform import Platform
@@ -215,7 +215,13 @@ class DockerRelay:
             login = await self._toolbox.logins.login_for(target, ref.repository)
             # Registries stumble when the same content arrives twice at once in one repository.
             async with self._pushing.setdefault((pulled.image, ref.name), asyncio.Lock()):
-                return await self._push(task, pulled, tagged, login, until)
+                try:
+                    return await self._push(task, pulled, tagged, login, until)
+                except Unauthorized:  # it ran out on the way, perhaps
+                    renewed = await self._toolbox.logins.renewed(target, ref.repository, login)
+                    if renewed is None:
+                        raise
+                    return await self._push(task, pulled, tagged, renewed, until)
         except DregsyError as error:
             return error
 

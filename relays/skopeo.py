@@ -36,6 +36,8 @@ PROBE_SECONDS = 10.0
 _OUTPUT_LIMIT = 64 * 2**10
 _LINES_KEPT = 10
 _PRESERVE = "--preserve-digests"
+_READING = "failed to read from destination"
+"""What skopeo says when it may not see which layers there are already."""
 _PASSED_NAMES = frozenset({"PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 _PASSED_NAMES_IN_ANY_CASE = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
 _PASSED_PREFIXES = ("XDG_", "CONTAINERS_", "_CONTAINERS_")
@@ -184,7 +186,12 @@ class SkopeoRelay:
         for line in lines:
             self._toolbox.emit(RelaySaid(copy, line))
         if status:
-            raise explain(lines[-1] if lines else f"ended with status {status}", relay=NAME, output="\n".join(lines))
+            error = explain(lines[-1] if lines else f"ended with status {status}", relay=NAME, output="\n".join(lines))
+            if isinstance(error, Unauthorized) and _READING in error.message:
+                error.hint = (
+                    "skopeo looks at what the target has: the login needs the right to pull, too; or use relay native"
+                )
+            raise error
 
     async def _verified(self, source: Ref, ref: Ref, target: Endpoint) -> Moved:
         """Look what the target has now: skopeo does not check that itself."""

@@ -76,10 +76,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             # What is left in the buffer would raise again when the interpreter flushes it at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return BROKEN_PIPE
-        traceback.print_exc()
+        click.echo(_concealed(traceback.format_exc()), err=True, nl=False)
         click.echo(f"dregsy {__version__}: this is a bug; please report it with the lines above", err=True)
         return BUG
     return code
+
+
+def _concealed(text: str) -> str:
+    """Take all logins out of a traceback: nobody knows what is in the words of an error that was not expected."""
+    from dregsy.registry.conceal import conceal_all
+
+    return conceal_all(text)
 
 
 def _is_broken_pipe(error: Exception) -> bool:

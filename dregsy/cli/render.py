@@ -157,6 +157,12 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "parallel": plan.parallel,
         "retries": plan.retries,
         "timeout": duration(plan.timeout),
+        "timeouts": {
+            "connect": duration(plan.timeouts.connect),
+            "first-byte": duration(plan.timeouts.first),
+            "stalled": duration(plan.timeouts.read),
+            "upload-answer": duration(plan.timeouts.commit),
+        },
         "state": {"path": plan.state.path, "ttl": duration(plan.state.ttl)} if plan.state else None,
         "watch": plan.watch,
         "listen": str(plan.listen) if plan.listen else None,

@@ -136,6 +136,7 @@ class _Builder:
             state=State(config.state.path, config.state.ttl) if config.state and config.state.path else None,
             watch=config.watch,
             listen=config.listen,
+            timeouts=config.timeouts.timeouts(),
         )
 
     def _task(self, position: int, task: keys.Task) -> Task:

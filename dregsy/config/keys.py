@@ -23,6 +23,7 @@ from dregsy.config.fields import (
 )
 from dregsy.config.locations import Location
 from dregsy.config.mappings import Mapping
+from dregsy.config.timeouts import TimeoutsSection
 from dregsy.model.listen import Listen
 from dregsy.model.ref import HUB_API_NAME
 
@@ -247,6 +248,8 @@ class Config(Section):
     """How many more rounds failed copies, listings and tags without a readable date get after all else, 0 or more."""
     timeout: Annotated[Duration, AfterValidator(check_timeout)] = 3600.0
     """The longest that one copy may take."""
+    timeouts: TimeoutsSection = TimeoutsSection.model_validate({})
+    """How long what a registry sends, or takes, is waited for."""
     state: Annotated[State, BeforeValidator(read_state), AfterValidator(check_state)] | None = None
     """Folder for temporary files and the journal, or ``path`` and ``ttl``, see [The journal](#the-journal-).
 

@@ -4,13 +4,13 @@ The bytes are the truth: they are hashed, stored and sent as they came, never en
 """
 
 import base64
-import json
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypedDict
 
 from dregsy.errors import DigestMismatch, ImageError
-from dregsy.model import pattern
+from dregsy.model import jsontext, pattern
 from dregsy.model.digest import Digest
 from dregsy.model.platform import Platform
 
@@ -36,6 +36,9 @@ SCHEMA1_TYPES = frozenset({DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED})
 
 SIZE_LIMIT = 8 * 2**20
 """The most bytes a manifest may have; registries commonly stop at 4 MiB."""
+
+PARTS_LIMIT = 20_000
+"""The most layers of an image, or entries of an index; what has more is no image but an attack."""
 
 _HIGHEST_SIZE = 2**63 - 1
 _MEDIA_TYPE = pattern.compile_whole(r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}")
@@ -120,7 +123,7 @@ class Manifest:
         try:
             kind, name = _types(_document(raw), media_type)
             return cls(raw, name, digest, **_parts(kind, _document(content)))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ImageError(f"{digest} is no valid manifest: {error}") from None
 
     @property
@@ -161,7 +164,9 @@ def _lacks(document: dict[str, Any], *keys: str) -> None:
 
 
 def _document(raw: bytes) -> dict[str, Any]:
-    document = json.loads(raw.decode())
+    if raw.startswith(codecs.BOM_UTF8):
+        raise ValueError("it begins with a mark of byte order, which others take for no JSON")
+    document = jsontext.parse(raw)
     if not isinstance(document, dict):
         raise ValueError("it is not a JSON object")
     return document
@@ -178,9 +183,9 @@ def _content(raw: bytes, header: str) -> bytes:
         document = _document(raw)
         if _types(document, header)[0] != DOCKER_SCHEMA1_SIGNED:
             return raw
-        protected = json.loads(_base64url(document["signatures"][0]["protected"]))
+        protected = jsontext.parse(_base64url(document["signatures"][0]["protected"]))
         return raw[: protected["formatLength"]] + _base64url(protected["formatTail"])
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         return raw
 
 
@@ -213,7 +218,13 @@ def _descriptors(document: dict[str, Any], key: str) -> tuple[Descriptor, ...]:
     entries = document.get(key) or []
     if not isinstance(entries, list):
         raise ValueError(f"{key} is not a list")
+    _not_too_many(entries)
     return tuple(map(Descriptor.parse, entries))
+
+
+def _not_too_many(entries: list[Any]) -> None:
+    if len(entries) > PARTS_LIMIT:
+        raise ValueError(f"it lists more than {PARTS_LIMIT} parts")
 
 
 def _schema1_blobs(document: dict[str, Any]) -> tuple[Descriptor, ...]:
@@ -221,6 +232,7 @@ def _schema1_blobs(document: dict[str, Any]) -> tuple[Descriptor, ...]:
     entries = document.get("fsLayers")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("fsLayers is not a list of objects")
+    _not_too_many(entries)
     digests = dict.fromkeys(Digest.parse(_text(entry, "blobSum")) for entry in entries)
     return tuple(Descriptor("application/octet-stream", digest, UNKNOWN_SIZE) for digest in digests)
 

@@ -14,6 +14,7 @@ from dregsy.model.rewrite import Rewrite, Selection
 from dregsy.model.shard import Shard
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter, TagSet
+from dregsy.model.timeouts import Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Plan:
 
     ``parallel`` copies run at once. ``retries`` rounds follow in which failed copies are tried again.
     ``timeout`` is the longest a single copy may take, in seconds. ``watch`` reloads changed files. ``listen`` is
-    where metrics and health are served.
+    where metrics and health are served. ``timeouts`` are those of requests.
     """
 
     tasks: tuple[Task, ...]
@@ -132,6 +133,7 @@ class Plan:
     state: State | None = None
     watch: bool = False
     listen: Listen | None = None
+    timeouts: Timeouts = field(default=Timeouts())
 
     def sharded(self, shard: Shard) -> Self:
         """Return the same plan for one replica of several."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from dregsy.errors import ImageError
+from dregsy.model import jsontext
 from dregsy.model.digest import Digest
 from dregsy.model.manifest import Descriptor, Manifest
 from dregsy.model.platform import Platform, choose
@@ -56,9 +57,9 @@ def _same(one: Descriptor, other: Descriptor, wanted: Platform) -> bool:
 
 def _only(index: Manifest, kept: set[int]) -> Manifest:
     try:
-        document = json.loads(index.raw)
+        document = jsontext.parse(index.raw)
         document["manifests"] = [entry for place, entry in enumerate(document["manifests"]) if place in kept]
         raw = json.dumps(document, separators=(",", ":")).encode()
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ImageError(f"no index of some platforms can be made of {index.digest}: {error}") from None
     return Manifest.parse(raw, index.media_type)

@@ -1,12 +1,12 @@
 """What a registry's error answer means (OCI distribution spec, Error Codes)."""
 
-import json
 import math
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from dregsy.errors import NotFound, RateLimited, RegistryError, Unauthorized, Unreachable
+from dregsy.model import jsontext
 from dregsy.registry.retry import RETRYABLE_STATUS, retry_after
 from dregsy.registry.wire import Response, show
 
@@ -78,8 +78,8 @@ async def _explanation(response: Response) -> tuple[tuple[str, ...], str]:
     """Codes and words of an error body; nothing where there is none, or where it is not the spec's JSON."""
     try:
         raw = await response.read(_BODY_LIMIT)
-        errors = json.loads(raw)["errors"]
-    except (Unreachable, RegistryError, ValueError, KeyError, TypeError, RecursionError):
+        errors = jsontext.parse(raw)["errors"]
+    except (Unreachable, RegistryError, ValueError, KeyError, TypeError):
         return (), ""
     entries: list[dict[str, Any]] = [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
     codes = tuple(str(one.get("code", ""))[:100] for one in entries[:10])

@@ -12,6 +12,7 @@ from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry import challenge
 from dregsy.registry.answers import failure
 from dregsy.registry.challenge import Challenge, Token
+from dregsy.registry.conceal import coded, conceal, forms
 from dregsy.registry.wire import Response, Wire, basic
 
 _MARGIN = 15.0
@@ -146,18 +147,15 @@ class Authorizer:
         if isinstance(error, Unauthorized) and found_none:
             error.hint = self._logins.advice(self._endpoint) or error.hint
 
-    def redacted(self, text: str) -> str:
-        """Take out of a registry's words whatever was sent to it as a login."""
-        for secret in self._secrets():
-            text = text.replace(secret, "***")
-        return text
+    def redacted(self, text: str, sent: str | None = None) -> str:
+        """Take out of a registry's words whatever was sent to it as a login; ``sent`` is the header of the last one."""
+        return conceal(text, self._secrets(sent)) if text else text
 
-    def _secrets(self) -> Iterator[str]:
-        yield from (token.secret.reveal() for token in self._tokens.values())
+    def _secrets(self, sent: str | None) -> Iterator[str]:
+        yield from coded((sent or "").partition(" ")[2])
+        yield from (token.secret.reveal() for token in self._tokens.values())  # there may be thousands
         for login in self._logins_used:
-            if login.password is not None and login.password.reveal():
-                yield login.password.reveal()
-                yield basic(login).removeprefix("Basic ")
+            yield from forms(login)
 
     def _is_good(self, token: Token) -> bool:
         return self._clock() < token.expires_at - _MARGIN
@@ -178,10 +176,11 @@ class Authorizer:
                 self.accepted(headers.get("Authorization"))
                 return token
             error = await failure(response)
+            error.retell(self.redacted(error.message))
         finally:
             await response.release()
         if isinstance(error, Unauthorized):
-            error.message = f"the token server of {self._endpoint.host} refuses the login ({error.status})"
+            error.retell(f"the token server of {self._endpoint.host} refuses the login ({error.status})")
             error.hint = "check user name and password" if not login.is_anonymous else "give it a login"
             self.advise(error)
         raise error

@@ -4,13 +4,13 @@ The caller sends what ``token_request`` returns and hands the answer to ``parse_
 read here comes from a stranger: it is bounded, never raises anything odd, and never reaches a message.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from dregsy.errors import RegistryError
+from dregsy.model import jsontext
 from dregsy.model.endpoint import Login, Secret
 from dregsy.registry.addresses import is_safe
 
@@ -107,12 +107,12 @@ def parse_token(body: bytes, now: float) -> Token:
     The server's own ``issued_at`` is not used: its clock may differ from ours.
     """
     try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
+        answer = jsontext.parse(body)
+    except ValueError:
         # Without a cause: a JSON error carries the text, and the text may hold a token.
-        raise _no_token("is not JSON") from None
+        raise _no_token("is not JSON", strange=True) from None
     if not isinstance(answer, dict):
-        raise _no_token("is not a JSON object")
+        raise _no_token("is not a JSON object", strange=True)
     token = answer.get("token") or answer.get("access_token")
     if not token:
         raise _no_token("holds no token")
@@ -128,9 +128,11 @@ def _life(seconds: Any) -> float:
     return float(min(max(seconds, SHORTEST_LIFE), LONGEST_LIFE))
 
 
-def _no_token(what: str) -> RegistryError:
+def _no_token(what: str, *, strange: bool = False) -> RegistryError:
+    """The error for an answer without a token; a ``strange`` one is of something in front, perhaps, and may go away."""
     return RegistryError(
         f"the answer of the registry's token server {what}",
+        retryable=strange,
         hint="check the token service that the registry is set up with",
     )
 

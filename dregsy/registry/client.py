@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
 from dregsy.errors import DigestMismatch, ImageError, NotFound, RegistryError, Unauthorized, Unreachable
 from dregsy.model.digest import Digest
@@ -18,6 +19,8 @@ from dregsy.registry.transport import Request, Transport
 from dregsy.registry.vendors.api import VendorApi
 from dregsy.registry.wire import Body, Response
 
+_NO_HEAD = frozenset({405, 501})
+"""What is answered by who knows no HEAD (RFC 9110 §15.5.6, §15.6.2): GET tells the same."""
 ACCEPT_MANIFESTS = {"Accept": ", ".join(MANIFEST_TYPES)}
 
 
@@ -66,15 +69,24 @@ class Registry:
     async def head_manifest(self, repository: str, reference: str) -> Descriptor | None:
         """Tell what a tag or digest points at, or None when it is not there (end-3).
 
-        A registry that leaves out the digest is asked for the manifest itself, which is then hashed.
+        A registry that leaves out the digest, or knows no HEAD, is asked for the manifest itself, which is then hashed.
         """
-        request = self._manifest_request("HEAD", repository, reference, {200, 404, 405})
+        request = self._manifest_request("HEAD", repository, reference, {200, 404, *_NO_HEAD})
         async with self._transport.send(request) as response:
             if response.status == 404:
                 return None
             descriptor = _described(response) if response.status == 200 else None
-        if descriptor is not None:
-            return descriptor
+        return descriptor or await self._fetched_manifest(repository, reference)
+
+    async def source_manifest(self, repository: str, reference: str) -> Descriptor | None:
+        """Tell what a source has, as ``head_manifest`` does; what is not there is asked for once more, by GET.
+
+        There are servers that know no HEAD and say 404. A target's word is taken: what it lacks is sent to it.
+        """
+        found = await self.head_manifest(repository, reference)
+        return found or await self._fetched_manifest(repository, reference)
+
+    async def _fetched_manifest(self, repository: str, reference: str) -> Descriptor | None:
         try:
             manifest = await self.get_manifest(repository, reference)
         except NotFound:
@@ -144,11 +156,16 @@ class Registry:
         return await self.blob_size(repository, digest) is not None
 
     async def blob_size(self, repository: str, digest: Digest) -> int | None:
-        """Tell how many bytes a blob has, or UNKNOWN_SIZE; None when the repository has none (end-10, HEAD)."""
-        request = Request(
-            "HEAD", f"v2/{repository}/blobs/{digest}", repository, (pull(repository),), accept=frozenset({200, 404})
-        )
+        """Tell how many bytes a blob has, or UNKNOWN_SIZE; None when the repository has none (end-10, HEAD).
+
+        Where there is no HEAD, a GET is begun and broken off.
+        """
+        path, scopes, known = f"v2/{repository}/blobs/{digest}", (pull(repository),), frozenset({200, 404})
+        request = Request("HEAD", path, repository, scopes, accept=known | _NO_HEAD)
         async with self._transport.send(request) as response:
+            if response.status in known:
+                return length(response) if response.status == 200 else None
+        async with self._transport.send(replace(request, method="GET", accept=known)) as response:
             return length(response) if response.status == 200 else None
 
     async def stores_blob(self, repository: str, digest: Digest) -> bool:
@@ -184,7 +201,11 @@ class Registry:
         """Open an upload and return where to send the bytes (end-4a)."""
         location = await self._post(repository, (push(repository),), "")
         if location is None:
-            raise RegistryError(f"{self.endpoint.host}/{repository} says that an upload is done before it began")
+            raise RegistryError(
+                f"{self.endpoint.host}/{repository} says that an upload is done before it began",
+                retryable=True,
+                hint="what answers may be something in front of the registry",
+            )
         return location
 
     async def _post(self, repository: str, scopes: Sequence[str], query: str) -> str | None:

@@ -3,7 +3,7 @@
 So that a user sees the same kinds of errors whichever relay moves the images. The words are that library's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dregsy.errors import (
@@ -19,11 +19,11 @@ from dregsy.errors import (
 )
 from dregsy.model import pattern
 from dregsy.model.endpoint import Login
-from dregsy.registry.wire import basic, show
+from dregsy.registry.conceal import conceal, forms
+from dregsy.registry.wire import show
 
 _BROKEN = pattern.compile_search(r"(http status:?|status code from registry) 50[0234]\b")
 _URL = pattern.compile_search(r'https?://[^\s"]+')
-_SECRET_LENGTH = 4  # a shorter one would garble the text, and is no secret
 
 
 class _Meaning(NamedTuple):
@@ -138,24 +138,13 @@ def _is_name(word: str) -> bool:
 
 def redact(text: str, logins: Sequence[Login]) -> str:
     """Take out of ``text`` the secrets of ``logins``, and what may be one in a URL: user info and query."""
-    for secret in (secret for login in logins for secret in _secrets(login)):
-        if len(secret) >= _SECRET_LENGTH:
-            text = text.replace(secret, "***")
+    text = conceal(text, (form for login in logins for form in forms(login)))
     pieces, end = [], 0
     for match in _URL.finditer(text):
         start, stop = match.span()
         pieces += [text[end:start], _shown(text[start:stop])]
         end = stop
     return "".join((*pieces, text[end:]))
-
-
-def _secrets(login: Login) -> Iterator[str]:
-    """What is sent to a registry, which may repeat it."""
-    if login.password is not None:
-        yield login.password.reveal()
-        yield basic(login).removeprefix("Basic ")
-    if login.identity_token is not None:
-        yield login.identity_token.reveal()
 
 
 def _shown(url: str) -> str:

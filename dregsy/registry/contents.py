@@ -51,7 +51,7 @@ async def manifest_at(contents: Contents, registry: Registry, repository: str, t
         manifest = await registry.get_manifest(repository, tag)
         _keep(contents, manifest)
     else:
-        found = await registry.head_manifest(repository, tag)
+        found = await registry.source_manifest(repository, tag)
         if found is None:
             raise NotFound(f"there is no image {registry.endpoint.host}/{repository}:{tag}")
         manifest = await manifest_of(contents, registry, repository, found.digest)

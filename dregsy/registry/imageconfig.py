@@ -1,9 +1,9 @@
 """What an image says about itself in its config: its platform, and when it was made (OCI image spec, Configuration)."""
 
-import json
 from typing import Any
 
 from dregsy.errors import ImageError
+from dregsy.model import jsontext
 from dregsy.model.manifest import DOCKER_MANIFEST, OCI_MANIFEST, SCHEMA1_TYPES, Manifest
 from dregsy.registry.client import Registry
 from dregsy.registry.contents import Contents, blob_of
@@ -39,7 +39,7 @@ def _newest_layer(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _object(text: str | bytes) -> dict[str, Any]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+        document = jsontext.parse(text.encode() if isinstance(text, str) else text)
+    except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

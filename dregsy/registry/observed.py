@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 from dregsy.errors import DregsyError
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.report import Answered, Listener
-from dregsy.registry.wire import Body, Response, Timeouts, Wire, show
+from dregsy.model.timeouts import Timeouts
+from dregsy.registry.wire import Body, Response, Wire, show
 
 _DIGITS = 12
 

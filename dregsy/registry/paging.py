@@ -1,19 +1,20 @@
 """Lists that come in pages: tags and repositories (OCI distribution spec, Listing Tags; RFC 8288, Link)."""
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 from dregsy.errors import RegistryError
-from dregsy.model import pattern
+from dregsy.model import jsontext, pattern
 from dregsy.registry.transport import Request, Transport
 from dregsy.registry.wire import show
 
 PAGE_SIZES = (1000, 500, 250, 100)
 _PAGES_LIMIT = 20_000
 _BYTES_LIMIT = 64 * 2**20
+ITEMS_LIMIT = 1_000_000
+"""The most tags of a repository, or repositories of a registry."""
 _LINK = pattern.compile_search(r"<([^<>]*)>\s*;[^<]*\brel\s*=\s*\"?next\b")
 
 
@@ -42,7 +43,7 @@ class Pager:
                 return
             seen.update(new)
             room -= sum(map(len, new))
-            if room < 0:
+            if room < 0 or len(seen) > ITEMS_LIMIT:
                 break
             yield new
             if link is not None:
@@ -52,7 +53,10 @@ class Pager:
             else:
                 return
         raise RegistryError(
-            f"{self._transport.endpoint.host}/{path} does not end, or is too long", method="GET", url=path
+            f"{self._transport.endpoint.host}/{path} does not end, or is too long",
+            method="GET",
+            url=path,
+            hint=f"a list may have {ITEMS_LIMIT:,} entries on {_PAGES_LIMIT:,} pages",
         )
 
     async def _page(self, request: Request, key: str, query: dict[str, str]) -> tuple[list[str], dict[str, str] | None]:
@@ -71,11 +75,11 @@ class Pager:
 def _texts(raw: bytes, key: str, url: str) -> list[str]:
     """The list of texts in an answer; null, and entries that are no text, count as nothing."""
     try:
-        document: Any = json.loads(raw)
+        document: Any = jsontext.parse(raw)
         items = document[key] if document[key] is not None else []
         if not isinstance(items, list):
             raise ValueError("not a list")
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise RegistryError(
             f"{show(url)} answered with something that is no list of {key}",
             method="GET",

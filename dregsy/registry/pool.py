@@ -7,11 +7,11 @@ from typing import Self
 from dregsy.credentials import Logins
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.report import Listener
+from dregsy.model.timeouts import Timeouts
 from dregsy.registry.breaker import Breaker
 from dregsy.registry.client import Registry
 from dregsy.registry.retry import Backoff
 from dregsy.registry.transport import Transport
-from dregsy.registry.wire import Timeouts
 
 
 class Registries:

@@ -17,6 +17,7 @@ from dregsy.credentials import Logins
 from dregsy.errors import DregsyError, RegistryError, Unauthorized, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.model.report import Listener, RequestRetried
+from dregsy.model.timeouts import Timeouts
 from dregsy.registry.addresses import is_loopback, is_safe, origin
 from dregsy.registry.allowance import Allowance, allowance
 from dregsy.registry.answers import failure, is_expired
@@ -26,7 +27,7 @@ from dregsy.registry.challenge import Challenge
 from dregsy.registry.limits import Lane, Limits
 from dregsy.registry.observed import ObservedWire
 from dregsy.registry.retry import Backoff
-from dregsy.registry.wire import JSON_LIMIT, Body, NoTLS, Refused, Response, Timeouts, show
+from dregsy.registry.wire import JSON_LIMIT, Body, NotHTTP, NoTLS, Refused, Response, show
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
@@ -183,7 +184,7 @@ class Transport:
             return response
         try:
             error = await failure(response, elsewhere=request.logs_in and not self._is_own(response.url))
-            error.message = self._authorizer.redacted(error.message)
+            error.retell(self._authorizer.redacted(error.message, sent))
             self._authorizer.advise(error)
             if is_expired(error) and request.logs_in:
                 error.retryable = await self._authorizer.expired(request.repository, sent)
@@ -334,7 +335,8 @@ class Transport:
                     hint="check that the registry is well, and what is between here and there",
                 ) from None
             except Unreachable as error:
-                wait = self.backoff.wait(attempt) if error.retryable else None
+                again = error.retryable and not isinstance(error, NotHTTP)  # that is no registry
+                wait = self.backoff.wait(attempt) if again else None
                 if wait is None:
                     raise
                 _LOG.info("%s; trying again in %.1f s", error.message, wait)

@@ -25,38 +25,19 @@ from yarl import URL
 from dregsy import __version__
 from dregsy.errors import DregsyError, RegistryError, Unreachable
 from dregsy.model.endpoint import Endpoint, Login
+from dregsy.model.timeouts import Timeouts
 from dregsy.registry import certificates, proxies, refusals, tls
+from dregsy.registry.collected import Collected, TooLarge
 from dregsy.registry.reach import Inside, Reach
 
 BUFFER = 2**20
 JSON_LIMIT = 16 * 2**20
 HEADER_LIMIT = 32 * 2**10
+HEADERS = 128
 _KEEPALIVE = 30.0
 """Seconds that a connection may idle; shorter than what servers allow, so that few are found dead when used."""
 _TURNS = 4
 """Of the event loop, after which it has let go of a socket that was shut down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to wait for what may never come."""
-
-    connect: float = 20.0
-    """For a connection: name, address, proxy and TLS."""
-    read: float = 60.0
-    """For the next bytes of an answer."""
-    trickle: int = 2**16
-    """The bytes of a blob that have to come while ``read`` seconds are spent waiting for them."""
-    stall: float = 60.0
-    """For room to send more."""
-    commit: float = 300.0
-    """For the answer to an upload: registries hash and store the whole blob before they answer."""
-    whole: float = 300.0
-    """For all of an answer that is kept in memory, so that one that drips in has an end."""
-    greeting: float = 20.0
-    """For a registry's first answer."""
-    down: float = 10.0
-    """For how long a registry that was not reached is taken to be down, without asking it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +50,10 @@ class Body:
 
 class NoTLS(Unreachable):
     """The other side answers, but speaks no TLS."""
+
+
+class NotHTTP(Unreachable):
+    """The other side says something that is no HTTP."""
 
 
 class Refused(Unreachable):
@@ -97,14 +82,16 @@ class _Names(aiohttp.ThreadedResolver):
 class Response:
     """The status and headers of an answer, and its body when it is asked for."""
 
-    def __init__(self, answer: aiohttp.ClientResponse, patience: float, sending: "_Sending | None") -> None:
+    def __init__(self, answer: aiohttp.ClientResponse, limits: Timeouts, sending: "_Sending | None") -> None:
         self._answer = answer
-        self._patience = patience
+        self._limits = limits
         self._sending = sending
         self.method = answer.method
         self.status = answer.status
         self.headers: Mapping[str, str] = answer.headers
         self.url = str(answer.url)
+        if answer.connection is not None and answer.connection.protocol is not None:
+            answer.connection.protocol.read_timeout = None  # it has begun: `chunks` has a limit of its own
 
     async def release(self) -> None:
         """Give the connection back, or close it where a body was not read or not sent to its end.
@@ -120,28 +107,29 @@ class Response:
         return self._answer.headers.getall(name, [])
 
     async def read(self, limit: int = JSON_LIMIT) -> bytes:
-        """Read the whole body; RegistryError when it is larger than ``limit`` bytes."""
-        parts, size = [], 0
+        """Read the whole body, unpacked; RegistryError when it is larger than ``limit`` bytes."""
+        body, url = Collected(limit), show(self.url)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._limits.whole):
                 async for chunk in self.chunks():
-                    parts.append(chunk)
-                    size += len(chunk)
-                    if size > limit:
-                        raise RegistryError(
-                            f"{show(self.url)} answered with more than {limit} bytes",
-                            method=self.method,
-                            url=show(self.url),
-                            status=self.status,
-                        )
+                    body.add(chunk)
+            return body.whole()
         except TimeoutError as error:
             raise translate(error, self.method, self.url) from None
-        return b"".join(parts)
+        except TooLarge as error:
+            text = f"{url} answered with {error}"
+            raise RegistryError(text, method=self.method, url=url, status=self.status) from None
+        except ValueError as error:
+            raise Unreachable(f"{url} answered with {error}", method=self.method, url=url, retryable=True) from None
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the body as it arrives."""
         try:
-            async for chunk in self._answer.content.iter_any():
+            while True:
+                async with asyncio.timeout(self._limits.read):
+                    chunk = await self._answer.content.readany()
+                if not chunk:
+                    return
                 yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise translate(error, self.method, self.url) from None
@@ -194,7 +182,7 @@ class Wire:
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 # Without a cause: the library's errors repeat URLs with their queries.
                 raise translate(error, method, url, self._endpoint) from None
-            return Response(answer, self._timeouts.whole, sending)
+            return Response(answer, self._timeouts, sending)
 
     async def _answer(
         self, method: str, url: str, headers: Mapping[str, str], body: "bytes | _Sending | None"
@@ -208,12 +196,12 @@ class Wire:
             self._reach.trust(urlsplit(proxy.url).hostname or "")
         secure = self._contexts.at(netloc) if parts.scheme == "https" else True
         headers = {"Accept-Encoding": "identity", **headers}
-        limits, read, total = self._timeouts, self._timeouts.read, None
+        limits, begin, total = self._timeouts, self._timeouts.first, None
         if isinstance(body, _Sending):
-            read = limits.commit
+            begin = limits.commit
             headers |= body.headers
         else:
-            total = limits.connect + limits.stall + limits.read
+            total = limits.connect + limits.stall + limits.first
         async with asyncio.timeout(total) as guard:
             if isinstance(body, _Sending):
                 body.guard = guard
@@ -221,7 +209,7 @@ class Wire:
                 method,
                 URL(url, encoded=True),
                 headers=headers if secure is not True else headers | login,
-                timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect, sock_read=read),
+                timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect, sock_read=begin),
                 data=io.BytesIO(body) if isinstance(body, bytes) and body else body,  # it warns of large bytes as such
                 allow_redirects=False,
                 ssl=secure,
@@ -244,6 +232,7 @@ class Wire:
                 read_bufsize=BUFFER,
                 max_line_size=HEADER_LIMIT,
                 max_field_size=HEADER_LIMIT,
+                max_headers=HEADERS,
                 trust_env=False,
             )
         return self._session
@@ -344,6 +333,8 @@ def translate(error: Exception, method: str, url: str, registry: Endpoint | None
         kind = NoTLS
     elif isinstance(cause, ConnectionRefusedError):
         kind = Refused
+    elif isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
+        kind = NotHTTP
     return kind(text, method=method, url=show(url), retryable=retryable, hint=hint)
 
 
@@ -382,7 +373,7 @@ def _explain_answer(error: Exception, cause: BaseException, place: str) -> Expla
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
         return f"{place or 'the address'} is not a usable address", "", False
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"{place} answered with something that is not proper HTTP", "is it a registry?", False
+        return f"{place} answered with something that is not proper HTTP", "is it a registry?", True
     return f"the connection to {place} broke{_reason(cause)}", "", True
 
 

@@ -18,9 +18,6 @@ from relays.native.source import Source
 DEPTH_LIMIT = 8
 """Indexes within indexes beyond this are no image but an attack."""
 
-PARTS_LIMIT = 20_000
-"""Manifests with more entries are no image either."""
-
 WIDTH = 32
 """How many parts of one manifest are seen to at once; the registries' own limits come on top."""
 
@@ -96,8 +93,6 @@ class Graph:
     async def _below(self, manifest: Manifest, depth: int) -> None:
         if depth > DEPTH_LIMIT:
             raise ImageError(f"{manifest.digest} lies below more than {DEPTH_LIMIT} indexes")
-        if len(manifest.blobs) + len(manifest.children) > PARTS_LIMIT:
-            raise ImageError(f"{manifest.digest} lists more than {PARTS_LIMIT} parts")
         children = dict.fromkeys(child.digest for child in manifest.children if _is_manifest(child))
         others = {child.digest: child for child in manifest.children if not _is_manifest(child)}
         await together(

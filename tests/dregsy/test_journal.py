@@ -216,11 +216,11 @@ async def test_a_broken_file(damage: str, shelf: Shelf) -> None:
 
 
 @asynccontextmanager
-async def full(shelf: Shelf) -> AsyncIterator[None]:
-    """Have the journal on a disk that is full."""
+async def full(shelf: Shelf, kilobytes: int = 64) -> AsyncIterator[None]:
+    """Have the journal on a disk that is full, or soon is."""
     shelf.folder.mkdir(parents=True)
     mount = await asyncio.create_subprocess_exec(
-        "mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", shelf.folder
+        "mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=700", "none", shelf.folder
     )
     assert await mount.wait() == 0
     try:
@@ -241,6 +241,28 @@ async def test_a_full_disk(shelf: Shelf) -> None:
     assert [
         f"going on without the journal in {shelf.folder}: database or disk is full" in one for one in shelf.heard
     ] == [True]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+async def test_a_disk_that_turns_read_only(clean: bool, shelf: Shelf) -> None:
+    """What cannot be written is not used, whether its log was left behind or not; that is said once, all goes on."""
+    async with full(shelf, 4096):
+        async with shelf.journal() as journal:
+            learn(journal)
+            await journal.flush()
+            if not clean:
+                kept = {one.name: one.read_bytes() for one in shelf.folder.iterdir()}
+        if not clean:
+            for name, content in kept.items():
+                (shelf.folder / name).write_bytes(content)
+        remount = await asyncio.create_subprocess_exec("mount", "-o", "remount,ro", shelf.folder)
+        assert await remount.wait() == 0
+        async with shelf.journal() as journal:
+            await journal.drop_tag("host", "app", "v1")
+            assert (await knows(journal))[0] is False
+            learn(journal)
+            assert (await knows(journal))[1:] == (True, True)
+    assert ["going on without the journal" in one for one in shelf.heard] == [True]
 
 
 @pytest.mark.parametrize("obstacle", ["file", "open", "link"])

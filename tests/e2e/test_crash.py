@@ -263,6 +263,37 @@ async def test_clock_jumps(jump: float, tmp_path: Path, embedded_pair: Pair) -> 
     assert target.store.find("app").tags == source.store.find("app").tags
 
 
+@pytest.mark.parametrize("relay", ["native", "skopeo"])
+def test_killed_with_several_targets(relay: str, tmp_path: Path, registry_a: DockerRegistry, repo: str) -> None:
+    """Killed while one of three targets has the tag: nothing secret is left, the next run serves the others."""
+    push(registry_a.host, repo, images.image(repo, size=300_000), "v1")
+    gate = Gate()
+    dregsy = Dregsy(tmp_path / "user", {"TMPDIR": str(tmp_path / "tmp")})
+    (tmp_path / "tmp").mkdir()
+    with DockerRegistry(tmp_path / "target", users={"alice": PASSWORD}) as target:
+
+        def written(host: str) -> str:
+            places = [{"registry": f"{host}/{number}", "auth": AUTH} for number in range(3)]
+            task = {
+                "name": "x",
+                "source": {"registry": registry_a.host},
+                "targets": places,
+                "mappings": [{"from": repo}],
+            }
+            return dregsy.config({"relay": relay, "retries": 0, "state": "state", "tasks": [task]})
+
+        with RecordingProxy(target.host, PHASES["after a tag"].fault(gate)) as proxy:
+            process = dregsy.start("-config", written(proxy.host))
+            gate.wait()
+            process.kill()
+            end(process)
+            assert secrets_below(dregsy.folder / "state", tmp_path / "tmp") == []
+        assert dregsy.run("-config", written(target.host)).code == 0
+        assert dregsy.run("verify", "--deep", "-config", written(target.host)).out == "3 whole\n"
+    assert [one.name for one in (dregsy.folder / "state").iterdir()] == [NAME]
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_skopeo_is_killed(tmp_path: Path, registry_a: DockerRegistry, repo: str) -> None:
     """Killed while skopeo works for it: no login is on a disk, and the next run finishes."""
     push(registry_a.host, repo, images.image(repo), "v1", "v2")

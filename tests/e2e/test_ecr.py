@@ -201,6 +201,29 @@ async def test_rotation_under_the_skopeo_relay(ecr: Ecr, tmp_path: Path, registr
     assert ecr.api.count("GetAuthorizationToken") == 2
 
 
+async def test_rotation_under_the_docker_relay(ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str) -> None:
+    """Where the password changes while the daemon pushes, it is told to push once more, with the new one."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    gate = Gate()
+    ecr.front.faults.append(Fault(path="/blobs/uploads/.*digest=", method="PUT", gate=gate))
+    location = {"auth-refresh": "10h", "skip-tls-verify": True}
+    document = {**config(ecr, registry_a.host, {"from": repo}, **location), "retries": 0}
+    async with ForwardProxy(ecr.front.host) as proxy:
+        way = {"HTTPS_PROXY": f"http://{proxy.host}", "NO_PROXY": "127.0.0.1"}
+        within = ("env", *(f"{name}={value}" for name, value in way.items()))
+        with Dockerd(f"--insecure-registry={HOST}", within=within) as daemon:
+            dregsy = Dregsy(tmp_path / "user", {**ecr.api.environ, **way})
+            file = dregsy.config({**document, "relay": "docker", "docker": {"dockerhost": daemon.host}})
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(asyncio.to_thread(dregsy.run, "-config", file))
+                await gate.arrival()
+                ecr.passwords.change("rotated")
+                gate.open()
+
+    assert running.result().code == 0
+    assert ecr.api.count("GetAuthorizationToken") == 2
+
+
 async def test_show_and_check(ecr: Ecr, tmp_path: Path, registry_a: DockerRegistry, repo: str) -> None:
     """``show`` asks nobody; ``check --diff`` says what is wrong with AWS."""
     push(registry_a.host, repo, images.image(repo), "v1")

@@ -21,12 +21,14 @@ UNREADABLE = [
 ]
 
 
-async def run(folder: Path, source: str, target: RecordingProxy, repo: str, **location: str) -> Done:
-    """Mirror a repository with the native relay."""
+async def run(
+    folder: Path, source: str, target: RecordingProxy, repo: str, *, relay: str = "native", **location: str
+) -> Done:
+    """Mirror a repository."""
     document = mirror(source, target.host, {"from": repo, "to": f"{repo}/copy"})
     document["tasks"][0]["target"] |= location
     dregsy = Dregsy(folder / "user")
-    return await asyncio.to_thread(dregsy.run, "-config", dregsy.config({"relay": "native", **document}))
+    return await asyncio.to_thread(dregsy.run, "-config", dregsy.config({"relay": relay, "retries": 0, **document}))
 
 
 async def test_a_login_that_may_only_push(
@@ -40,6 +42,18 @@ async def test_a_login_that_may_only_push(
 
     assert (done.code, done.err) == (0, "")
     assert skopeo.inspect_raw(f"{registry_b.host}/{repo}/copy:v1") == image.top.raw
+
+
+async def test_skopeo_needs_to_pull(
+    tmp_path: Path, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """Skopeo looks before it writes: a login that may push only is told as what it is, with what to do about it."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    with RecordingProxy(registry_b.host, GREETING, *UNREADABLE) as target:
+        done = await run(tmp_path, registry_a.host, target, repo, relay="skopeo", auth=AUTH)
+
+    assert done.code == 1
+    assert "the login needs the right to pull, too; or use relay native" in done.said
 
 
 @pytest.mark.parametrize("login", [{}, {"auth": AUTH}])

@@ -9,10 +9,10 @@ import aiohttp
 
 from dregsy.credentials import Logins
 from dregsy.model.endpoint import Endpoint, Given, Login, Secret
+from dregsy.model.timeouts import Timeouts
 from dregsy.registry import pool
 from dregsy.registry.pool import Registries
 from dregsy.registry.retry import Backoff
-from dregsy.registry.wire import Timeouts
 
 _OURS = tuple(str(Path(module.__file__ or "").parent) for module in (pool, aiohttp))
 

@@ -21,11 +21,11 @@ from dregsy.model.ref import Ref
 from dregsy.model.report import Event, Moved, Report
 from dregsy.model.rewrite import Rewrite, Selection
 from dregsy.model.tags import TagFilter
+from dregsy.model.timeouts import Timeouts
 from dregsy.orchestrator import Orchestrator
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.registry.retry import Backoff
-from dregsy.registry.wire import Timeouts
 from dregsy.relay import Relay, Repacking, Toolbox, load
 from dregsy.resolve import Resolver
 from relays.native.relay import Settings

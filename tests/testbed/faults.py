@@ -96,6 +96,12 @@ class Fault:
     """Go on only when this opens."""
     redirect: bool = False
     """Send the client to the content network, by a signed address."""
+    expired: bool = False
+    """With ``redirect``: by one that is no longer good."""
+    packs: bool = False
+    """Pack the answer's body with gzip, and say so."""
+    claims: int = 0
+    """Say that the answer's body has so many bytes more than it has, or less."""
 
     def take(self, request: web.Request) -> bool:
         """Tell whether this request is to be hit, and count it."""

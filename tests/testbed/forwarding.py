@@ -1,9 +1,11 @@
 """Passes a request on to another server and its answer back, in pieces, with the faults that are wanted."""
 
 import asyncio
+import gzip
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import aiohttp
 from aiohttp import web
@@ -36,6 +38,8 @@ async def forward(
         if fault.loses_answer:
             raise Severed
         seen.status = answer.status
+        if fault.packs or fault.claims:
+            return await _lie(request, response, await answer.read(), fault)
         await response.prepare(request)
         async for chunk in answer.content.iter_chunked(CHUNK):
             piece = fault.alter(chunk, seen.bytes_down)
@@ -49,6 +53,24 @@ async def forward(
                 await _hang_up(request, fault)
                 raise Severed
         await response.write_eof()
+    return response
+
+
+async def _lie(request: web.Request, response: web.StreamResponse, body: bytes, fault: Fault) -> web.StreamResponse:
+    """Send a body packed, or with a wrong length: what the length has no room for comes behind it all the same."""
+    if fault.packs:
+        body = gzip.compress(body)
+        response.headers["Content-Encoding"] = "gzip"
+    size = max(0, len(body) + fault.claims)
+    response.headers["Content-Length"] = str(size)
+    await response.prepare(request)
+    await response.write(body[:size])
+    if size < len(body) and request.transport is not None:
+        request.transport.write(body[size:])
+    if size > len(body):
+        await _hang_up(request, replace(fault, hangs_up=True))
+        raise Severed
+    await response.write_eof()
     return response
 
 

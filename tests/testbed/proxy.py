@@ -99,6 +99,8 @@ class Cdn(Forwarding):
     def __init__(self, upstream: str) -> None:
         super().__init__(upstream)
         self._signed: dict[str, tuple[str, str]] = {}
+        self.once: Fault | None = None
+        """With this, an address is good for one request, and this is what becomes of its answer."""
 
     def sign(self, request: web.Request) -> str:
         """Return an address that stands for what ``request`` asks the registry for."""
@@ -118,10 +120,12 @@ class Cdn(Forwarding):
         if key not in self._signed:
             return web.Response(status=403, text="Request has expired")
         path, login = self._signed[key]
+        if self.once is not None:
+            del self._signed[key]
         headers = without(request.headers.copy(), "Host")
         if login:
             headers["Authorization"] = login
-        return await forward(self.client, self.upstream + path, headers, request, NO_FAULT, seen)
+        return await forward(self.client, self.upstream + path, headers, request, self.once or NO_FAULT, seen)
 
 
 class RecordingProxy(Forwarding):
@@ -166,7 +170,10 @@ class RecordingProxy(Forwarding):
         if fault.status:
             return web.Response(status=fault.status, headers=fault.headers, body=fault.body)
         if fault.redirect:
-            return web.Response(status=307, headers={"Location": self.cdn.sign(request)})
+            location = self.cdn.sign(request)
+            if fault.expired:
+                self.cdn.expire()
+            return web.Response(status=307, headers={"Location": location})
         headers = without(request.headers.copy())
         if self._revoked(headers.get("Authorization", "").partition(" ")[2]):
             del headers["Authorization"]

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from dregsy.errors import DregsyError, RegistryError
+from dregsy.model import jsontext
 from dregsy.model.ages import Listed, read_date
 from dregsy.model.endpoint import Endpoint, Login
 from dregsy.registry.challenge import Challenge
@@ -130,8 +131,8 @@ class VendorApi:
         links = next_query(response.header_values("Link"), response.url)
         page = Page(response.url, None, response.headers, links)
         try:
-            return Page(response.url, json.loads(raw), response.headers, links)
-        except (ValueError, RecursionError):
+            return Page(response.url, jsontext.parse(raw), response.headers, links)
+        except ValueError:
             raise page.odd() from None
 
 

@@ -18,6 +18,7 @@ from dregsy.model.endpoint import RateLimit, Secret
 from dregsy.model.rewrite import Rewrite, Selection
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter, TagSet
+from dregsy.model.timeouts import Timeouts
 
 CASES = Path(__file__).parent / "cases"
 ENVIRON = {
@@ -33,7 +34,7 @@ UPDATE = "UPDATE_CASES"
 
 
 WRITTEN = str | int | float | Path | TagFilter | TagSet | Ages | TagNames | Selection | Rewrite | Secret
-UNSET = (TagSet(), Ages(), TagNames(), Aws(), RateLimit())
+UNSET = (TagSet(), Ages(), TagNames(), Aws(), RateLimit(), Timeouts())
 """What few mappings have, and is told only where they do."""
 
 

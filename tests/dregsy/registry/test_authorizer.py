@@ -10,8 +10,9 @@ import pytest
 
 from dregsy.credentials import Logins
 from dregsy.errors import RegistryError, Unauthorized, Unreachable
-from dregsy.model.endpoint import Anonymous, Credentials, Endpoint
+from dregsy.model.endpoint import Anonymous, Credentials, Endpoint, Given, Login, Secret
 from dregsy.registry.authorizer import Authorizer
+from dregsy.registry.challenge import Challenge
 from dregsy.registry.wire import Wire
 from tests.testbed.certificates import Authority
 from tests.testbed.clients import given
@@ -256,3 +257,27 @@ async def test_what_was_sent_is_taken_out_of_a_registrys_words(tmp_path: Path, c
         await wire.close()
 
     assert one.redacted(f"no: {header} or user:pa55word") == "no: Basic *** or user:***"
+
+
+async def test_a_token_server_that_repeats_an_identity_token(tokens: TokenServer, clock: Clock) -> None:
+    """What a token server says about a login is told without it, also where it says so in a form's coding."""
+    identity = "an/identity+token"
+    body = b'{"errors": [{"code": "UNSUPPORTED", "message": "no an/identity+token, no an%2Fidentity%2Btoken"}]}'
+    with RecordingProxy(tokens.host, Fault(path="^/token", status=400, body=body, times=-1)) as proxy:
+        endpoint = Endpoint(proxy.host, credentials=Given(Login(identity_token=Secret(identity))))
+        wire = Wire(endpoint, {})
+        one = Authorizer(endpoint, Logins({}, Path("/nonexistent")), wire, clock)
+        one.challenge = Challenge("bearer", {"realm": f"http://{proxy.host}/token"})
+        with pytest.raises(RegistryError) as caught:
+            await one.headers("a/b", PULL)
+        await wire.close()
+
+    assert str(caught.value).endswith("answered 400: UNSUPPORTED no ***, no ***")
+    assert "identity" not in repr(caught.value)
+
+
+async def test_a_token_that_is_repeated(tokens: TokenServer, wire: Wire, clock: Clock) -> None:
+    """The header that was sent last is taken out as well, though its token is no longer kept."""
+    del tokens
+    one = Authorizer(Endpoint("r.test"), Logins({}, Path("/nonexistent")), wire, clock)
+    assert one.redacted("no: Bearer old-token", "Bearer old-token") == "no: Bearer ***"

@@ -8,8 +8,9 @@ from dregsy.errors import DigestMismatch, NotFound, Unreachable
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Anonymous, Endpoint
 from dregsy.model.manifest import UNKNOWN_SIZE, Descriptor
+from dregsy.model.timeouts import Timeouts
 from dregsy.registry.pool import Registries
-from dregsy.registry.wire import Body, Timeouts
+from dregsy.registry.wire import Body
 from tests.testbed.clients import registries
 from tests.testbed.faults import Fault, Gate
 from tests.testbed.proxy import RecordingProxy
@@ -73,7 +74,7 @@ async def test_a_link_that_stands_still(host: str, repo: str, clients: Registrie
 async def test_a_source_that_drips(host: str, repo: str) -> None:
     """A source that sends a byte now and then is cut off; the next connection may be a better one."""
     with RecordingProxy(host, Fault(path="/blobs/", drips=True)) as proxy:
-        async with registries(timeouts=Timeouts(read=0.5)) as clients:
+        async with registries(timeouts=Timeouts(first=0.5, read=0.5)) as clients:
             assert await read(clients, proxy.host, repo) == CONTENT
 
         assert [one.status for one in proxy.seen if "/blobs/" in one.path] == [200, 206]
@@ -82,7 +83,7 @@ async def test_a_source_that_drips(host: str, repo: str) -> None:
 async def test_a_source_that_always_drips(host: str, repo: str) -> None:
     """A source that never sends more than drops is given up, and its place is free for others."""
     with RecordingProxy(host, Fault(path="/blobs/", drips=True, times=-1)) as proxy:
-        async with registries(timeouts=Timeouts(read=0.05)) as clients:
+        async with registries(timeouts=Timeouts(first=0.05, read=0.05)) as clients:
             with pytest.raises(Unreachable, match="sends no more than"):
                 await read(clients, proxy.host, repo)
 
@@ -92,7 +93,7 @@ async def test_a_source_that_falls_silent(host: str, repo: str) -> None:
     gate = Gate()
     with RecordingProxy(host) as proxy:
         proxy.faults = [Fault(path="/blobs/", stop_at=5 * MIB, gate=gate)]
-        async with registries(timeouts=Timeouts(read=0.2)) as clients:
+        async with registries(timeouts=Timeouts(first=0.2, read=0.2)) as clients:
             assert await read(clients, proxy.host, repo) == CONTENT
         gate.open()
 

@@ -7,10 +7,10 @@ from dregsy.embedded import images
 from dregsy.errors import DregsyError, Unreachable
 from dregsy.model.endpoint import Anonymous, Endpoint
 from dregsy.model.report import Answered, Event, RequestRetried
+from dregsy.model.timeouts import Timeouts
 from dregsy.registry.observed import ObservedWire, remaining
 from dregsy.registry.pool import Registries
 from dregsy.registry.retry import Backoff
-from dregsy.registry.wire import Timeouts
 from tests.testbed.certificates import Authority
 from tests.testbed.clients import given
 from tests.testbed.faults import Fault

@@ -1,5 +1,6 @@
 """Lists in pages, in all the forms that registries have."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 
@@ -8,13 +9,14 @@ import pytest
 from dregsy.embedded import images
 from dregsy.errors import NotFound, RegistryError
 from dregsy.model.endpoint import Anonymous, Endpoint
+from dregsy.registry import paging
 from dregsy.registry.client import Registry
 from dregsy.registry.paging import PAGE_SIZES
 from dregsy.registry.pool import Registries
 from tests.testbed.faults import Fault, Paging
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
-from tests.testbed.raw import RawServer, saying
+from tests.testbed.raw import TLS_HELLO, RawServer, head, saying
 from tests.testbed.servers import DockerRegistry
 
 TAGS = sorted(f"v{number}" for number in range(250))
@@ -119,6 +121,30 @@ async def test_what_is_no_list(tagged: DockerRegistry, clients: Registries, body
         client = at(clients, proxy.host)
         with pytest.raises(RegistryError, match="no list of tags"):
             await client.tags("many")
+
+
+@pytest.mark.parametrize("bound", ["ITEMS_LIMIT", "_BYTES_LIMIT", "_PAGES_LIMIT"])
+async def test_pages_without_end(clients: Registries, bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that goes on and on with new tags ends at a bound, whether of entries, of bytes or of pages."""
+    monkeypatch.setattr(paging, bound, {"_PAGES_LIMIT": 5}.get(bound, 1000))
+    served = 0
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal served
+        while True:
+            asked = await head(reader)
+            if asked[0] == TLS_HELLO:
+                writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                return
+            tags = [f"t{served}-{number}" for number in range(100)]
+            writer.write(page(tags, link=f'</v2/a/b/tags/list?last={served}>; rel="next"') if b"tags" in asked else OK)
+            served += b"tags" in asked
+
+    async with RawServer(endless) as server:
+        with pytest.raises(RegistryError, match="does not end, or is too long"):
+            await at(clients, server.host).tags("a/b")
+
+    assert served <= 11
 
 
 async def test_a_next_page_without_address(clients: Registries) -> None:

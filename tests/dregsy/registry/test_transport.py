@@ -14,11 +14,12 @@ from dregsy.embedded import images
 from dregsy.errors import NotFound, RateLimited, RegistryError, Unauthorized, Unreachable
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Anonymous, Endpoint
+from dregsy.model.timeouts import Timeouts
 from dregsy.registry.addresses import is_loopback
 from dregsy.registry.limits import Lane
 from dregsy.registry.pool import Registries
 from dregsy.registry.retry import Backoff
-from dregsy.registry.wire import Body, NoTLS, Timeouts, UntrustedCertificate
+from dregsy.registry.wire import Body, NoTLS, UntrustedCertificate
 from tests.testbed.certificates import Authority
 from tests.testbed.clients import given, held, registries, tasks, trusting
 from tests.testbed.faults import Fault, Gate

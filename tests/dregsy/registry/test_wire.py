@@ -16,13 +16,14 @@ from yarl import URL
 
 from dregsy.errors import CredentialsError, RegistryError, Unreachable, UsageError
 from dregsy.model.endpoint import Endpoint
-from dregsy.registry.wire import Body, NoTLS, Timeouts, Wire, _Sending, show, translate
+from dregsy.model.timeouts import Timeouts
+from dregsy.registry.wire import Body, NoTLS, Wire, _Sending, show, translate
 from tests.testbed.certificates import Authority
 from tests.testbed.clients import tasks, trusting
 from tests.testbed.raw import TLS_HELLO, Conversation, ForwardProxy, RawServer, head, saying
 from tests.testbed.servers import DockerRegistry
 
-BRIEF = Timeouts(connect=0.05, read=0.05, stall=0.05, commit=0.05, whole=0.05)
+BRIEF = Timeouts(connect=0.05, first=0.05, read=0.05, stall=0.05, commit=0.05, whole=0.05)
 SECRET_URL = "https://user:s3cret@reg.test:5000/v2/a/b?sig=s3cret#s3cret"
 
 
@@ -226,7 +227,7 @@ async def test_an_upload_that_nobody_confirms() -> None:
         await writer.drain()
 
     async with RawServer(late) as server:
-        patient = Wire(Endpoint("127.0.0.1"), {}, Timeouts(read=0.01, stall=0.01))
+        patient = Wire(Endpoint("127.0.0.1"), {}, Timeouts(first=0.01, read=0.01, stall=0.01))
         response = await patient.exchange("PUT", f"http://{server.host}/", {}, Body(1, lambda: once(b"x")))
         assert response.status == 201
         await response.release()
@@ -244,7 +245,7 @@ async def once(chunk: bytes) -> AsyncIterator[bytes]:
 
 async def test_a_slow_producer_is_not_the_registrys_fault() -> None:
     """While the producer takes its time no limit of the connection runs."""
-    hasty = Wire(Endpoint("127.0.0.1"), {}, Timeouts(read=0.01, stall=0.01, commit=0.5))
+    hasty = Wire(Endpoint("127.0.0.1"), {}, Timeouts(first=0.01, read=0.01, stall=0.01, commit=0.5))
 
     async def slow() -> AsyncIterator[bytes]:
         for _ in range(3):
