@@ -24,6 +24,7 @@ from dregsy.config.fields import (
     read_text,
 )
 from dregsy.config.locations import Location
+from dregsy.config.notify import Notifies
 from dregsy.model.listen import Listen
 from dregsy.model.platform import Platform
 from dregsy.model.ref import HUB_API_NAME, is_repository, is_tag
@@ -295,6 +296,7 @@ class Config(Section):
     relay: Text = ""
     watch: Bool = False
     listen: Annotated[Listen, PlainValidator(read_listen)] | None = None
+    notify: Notifies = Field(default_factory=list)
     dockerhost: Text = ""
     api_version: Text = Field("", alias="api-version")
     parallel: Annotated[Int, AfterValidator(at_least(1, 256))] | None = None
