@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from dregsy.model.report import Listener, Warned
 
-_LAST_CALL = 5.0
+LAST_CALL = 5.0
 """How long everything may take to clean up after an abort, in seconds, before it is cancelled."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -52,7 +52,7 @@ class Ending:
             signal.signal(number, signal.SIG_DFL)
         if self.working:
             self._emit(Warned("", "cancelling what is in flight; signal again to end without cleaning up"))
-        wait = _LAST_CALL if self.working else 0.0
+        wait = LAST_CALL if self.working else 0.0
         self._deadline.reschedule(asyncio.get_running_loop().time() + wait)
 
     def close(self) -> None:

@@ -111,9 +111,9 @@ def record(runner: web.AppRunner) -> Transports:
         transports[handler] = transport
         made(handler, transport)
 
-    def forgetting(handler: web.RequestHandler, error: BaseException | None = None) -> None:
+    def forgetting(handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         transports.pop(handler, None)  # a transport that is lost can't be aborted any more (asyncio)
-        lost(handler, error)
+        lost(handler, exc)
 
     server.connection_made = noting  # type: ignore[method-assign]  # the library has no hook for this
     server.connection_lost = forgetting  # type: ignore[method-assign]  # as above

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dregsy.app import _LAST_CALL
+from dregsy.ending import LAST_CALL
 
 _SECURE = {
     "allowPrivilegeEscalation": False,
@@ -31,7 +31,7 @@ def careful(pod: dict[str, Any]) -> list[str]:
         "has a seccomp profile": pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"},
         "is read-only and has no privileges": container["securityContext"] == _SECURE,
         "gets no token of the cluster": pod["automountServiceAccountToken"] is False,
-        "has time to end": pod["terminationGracePeriodSeconds"] > grace + _LAST_CALL,
+        "has time to end": pod["terminationGracePeriodSeconds"] > grace + LAST_CALL,
         "asks for little": container["resources"]["requests"] == {"cpu": "10m", "memory": "96Mi"},
         "has a place for temporary files and for state": {"/tmp", "/state"} <= mounted,  # noqa: S108 - in the container
         "does not use what it has no volume for": {one["name"] for one in container["volumeMounts"]}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dregsy import app
+from dregsy import app, ending
 from dregsy.config.load import load
 from dregsy.embedded.images import image, seed
 from dregsy.embedded.server import EmbeddedRegistry
@@ -284,7 +284,7 @@ async def test_second_signal_or_end_of_grace_cancels(
 @pytest.mark.usefixtures("guest_relay")
 async def test_relay_that_does_not_end(embedded_pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a relay takes too long to close after the work is done, that is cut short, and the work counts."""
-    monkeypatch.setattr(app, "_LAST_CALL", 0.0)
+    monkeypatch.setattr(ending, "LAST_CALL", 0.0)
     guest = Guest(exit=interrupt_twice_and_hang)
     heard = Heard()
 

@@ -18,10 +18,10 @@ async def test_the_first_signal_asks_the_second_cancels_the_third_kills() -> Non
     async with until_signalled(60.0, heard.append) as ending:
         ending.working = True
         interrupt()
-        await asyncio.wait_for(ending.turn.wait(), 20)
+        await asyncio.wait_for(ending.turn.wait(), 60)
         assert (ending.stop.is_set(), ending.abort.is_set()) == (True, False)
         interrupt()
-        await asyncio.wait_for(ending.abort.wait(), 20)
+        await asyncio.wait_for(ending.abort.wait(), 60)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGTERM) is before
     assert [isinstance(event, Warned) for event in heard] == [True, True]
@@ -32,7 +32,7 @@ async def test_the_grace_period_ends_by_itself() -> None:
     async with until_signalled(0.0, lambda _: None) as ending:
         ending.working = True
         interrupt()
-        await asyncio.wait_for(ending.abort.wait(), 20)
+        await asyncio.wait_for(ending.abort.wait(), 60)
         assert ending.stop.is_set()
 
 

@@ -209,12 +209,12 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
     """Have a disk of that size at ``folder``."""
     folder.mkdir(parents=True)
     subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=700", "none", str(folder)], check=True, timeout=20
+        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=700", "none", str(folder)], check=True, timeout=60
     )
     try:
         yield
     finally:
-        subprocess.run(["umount", str(folder)], check=True, timeout=20)
+        subprocess.run(["umount", str(folder)], check=True, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_full_disk(relay: str, targets: int, code: int, tmp_path: Path, registry
         assert ran.code == code, ran.said
         assert ("No space left on device" in ran.said) == bool(code)
         assert secrets_below(disk) == []
-        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True, timeout=20)
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True, timeout=60)
         assert dregsy.run("-config", file).code == 0
         assert dregsy.run("verify", "--deep", "-config", file).out == f"{targets} whole\n"
         assert [one.name for one in disk.rglob("*") if one.is_file() and NAME not in str(one)] == []

@@ -2,8 +2,8 @@
 
     python -m tests.faults.soak --seed 7 --seconds 3600
 
-The same seed gives the same images and faults. Exits 1 when a target has anything but nothing or the whole image, or
-when a run without faults does not finish the job.
+The same seed gives the same images and faults. Exits 1 when a target has anything but nothing or the whole image, when
+a run without faults does not finish the job, when a round hangs, or when memory goes on growing.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
+
 from dregsy.embedded import images
 from dregsy.embedded.images import Image
 from tests.faults.conftest import AT_TARGET, FAULTS, PHASES, SHORT, graph_at
@@ -25,6 +27,12 @@ from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
 
+BATCH = 50
+"""Rounds between two pairs of registries: their disks are not to fill."""
+PATIENCE = 600.0
+"""Seconds after which a round hangs."""
+GROWTH = 48.0
+"""MiB that the process, with its proxies and images, may have more at its end than after its first batch."""
 TAGS = 3
 SIZES = (1_000, 100_000, 5_000_000)
 
@@ -32,17 +40,29 @@ SIZES = (1_000, 100_000, 5_000_000)
 async def main(seed: int, seconds: float) -> int:
     """Soak, print the figures, and return the exit code."""
     counts: Counter[str] = Counter()
-    end, number = time.monotonic() + seconds, 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with DockerRegistry(folder / "a") as a, DockerRegistry(folder / "b") as b:
-            while time.monotonic() < end and not counts["lost"]:
-                number += 1
-                await _round(f"{seed}-{number}", folder, (a.host, b.host), counts)
-    sys.stdout.write(
-        f"seed {seed}, {seconds:g} s: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) + "\n"
-    )
+    end, sizes = time.monotonic() + seconds, list[float]()
+    while time.monotonic() < end and not counts["lost"]:
+        await _batch(f"{seed}-{len(sizes)}", end, counts)
+        sizes.append(psutil.Process().memory_info().rss / 2**20)
+    if sizes[-1] - sizes[0] > GROWTH:
+        counts["lost"] += 1
+    told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+    memory = f"{sizes[0]:.0f} MiB after the first batch, {max(sizes):.0f} at most, {sizes[-1]:.0f} at the end"
+    sys.stdout.write(f"seed {seed}, {seconds:g} s: {told}; memory: {memory}\n")
     return 1 if counts["lost"] else 0
+
+
+async def _batch(name: str, end: float, counts: Counter[str]) -> None:
+    """Some rounds with one pair of registries, up to the time ``end``."""
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        with DockerRegistry(folder / "a") as a, DockerRegistry(folder / "b") as b:
+            for number in range(BATCH):
+                if time.monotonic() >= end or counts["lost"]:
+                    break
+                async with asyncio.timeout(PATIENCE):
+                    await _round(f"{name}-{number}", folder, (a.host, b.host), counts)
+                counts["rounds"] += 1
 
 
 async def _round(name: str, folder: Path, hosts: tuple[str, str], counts: Counter[str]) -> None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """The longest, in seconds, that a test may wait for a request to arrive."""
 
 

@@ -15,7 +15,7 @@ import bcrypt
 
 from dregsy.model.digest import Digest
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """The longest, in seconds, that a server may take to begin or to end; usual are 0.03."""
 
 _PR_SET_PDEATHSIG = 1

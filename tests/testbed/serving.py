@@ -13,7 +13,7 @@ from aiohttp import web
 
 from dregsy.embedded.server import Transports, end, record
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """The longest, in seconds, that an application may take to begin or to end."""
 
 

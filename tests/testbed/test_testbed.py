@@ -26,7 +26,7 @@ Got = tuple[int, dict[str, str], bytes]
 
 def get(host: str, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes = b"") -> Got:
     """Ask for something with the standard library's client."""
-    connection = http.client.HTTPConnection(host, timeout=20)
+    connection = http.client.HTTPConnection(host, timeout=60)
     try:
         connection.request(method, path, headers=headers or {}, body=body)
         answer = connection.getresponse()
@@ -258,7 +258,7 @@ async def test_a_request_that_hangs(proxied: RecordingProxy) -> None:
     """A held request goes on when the gate opens."""
     gate = Gate()
     proxied.faults.append(Fault(path="/v2/$", gate=gate))
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         asking = group.create_task(asyncio.to_thread(get, proxied.host, "/v2/"))
         await gate.arrival()
         assert (asking.done(), proxied.seen[0].status) == (False, 0)

@@ -272,7 +272,7 @@ async def test_a_broken_upload_can_be_resumed(registry: EmbeddedRegistry, sessio
     _, writer = await asyncio.open_connection(address, int(port))
     path = url.removeprefix(f"http://{registry.host}")
     writer.write(f"PATCH {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\none".encode())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not upload.data:
             await asyncio.sleep(0)
     writer.transport.abort()

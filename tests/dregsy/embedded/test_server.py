@@ -112,7 +112,7 @@ async def test_a_stopped_registry_lets_go() -> None:
 
 async def test_clients_may_hang_up(caplog: pytest.LogCaptureFixture) -> None:
     """Who hangs up while reading or sending a blob leaves a line in the request log, and no complaint elsewhere."""
-    async with EmbeddedRegistry() as registry, asyncio.timeout(20):
+    async with EmbeddedRegistry() as registry, asyncio.timeout(60):
         one = image("one", layers=1, size=30_000_000)
         await seed(registry, "a", one)
         upload = registry.store.open("a").start_upload()
@@ -131,7 +131,7 @@ async def test_a_client_that_takes_its_last_answer_late_does_not_trouble_the_end
     """A connection that was closed while its answer was still on the way is gone when the registry ends."""
     gc.disable()  # else it depends on the collector whether the connection is still known
     try:
-        async with EmbeddedRegistry() as registry, asyncio.timeout(20):
+        async with EmbeddedRegistry() as registry, asyncio.timeout(60):
             one = image("one", layers=1, size=30_000_000)
             await seed(registry, "a", one)
             reader, writer = await asyncio.open_connection(*registry.host.split(":"), limit=1000)

@@ -76,7 +76,7 @@ async def talk(registry: ssl.SSLContext, client: ssl.SSLContext, name: str = "lo
         writer.write(b"welcome")
         writer.close()
 
-    async with asyncio.timeout(10), await asyncio.start_server(answer, "127.0.0.1", 0, ssl=registry) as listening:
+    async with asyncio.timeout(60), await asyncio.start_server(answer, "127.0.0.1", 0, ssl=registry) as listening:
         port = listening.sockets[0].getsockname()[1]
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname=name)
@@ -580,7 +580,7 @@ async def test_a_refused_certificate_is_remembered(certs: Path, stranger: Author
         writer.close()
 
     registry, client = server(stranger.issue("s", names=["a.test"])), tls.context_for(endpoint(certs))
-    async with asyncio.timeout(10), await asyncio.start_server(answer, "127.0.0.1", 0, ssl=registry) as listening:
+    async with asyncio.timeout(60), await asyncio.start_server(answer, "127.0.0.1", 0, ssl=registry) as listening:
         port = listening.sockets[0].getsockname()[1]
         with pytest.raises(tls.Mistrust) as caught:
             await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname="a.test")

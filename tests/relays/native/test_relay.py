@@ -235,7 +235,7 @@ async def test_slow_target(shop: Workshop, embedded_pair: Pair) -> None:
                 shop.copy(image.digest, f"{a.host}/app", f"{slow.host}/app:v1", f"{b.host}/app:v1")
             )
             await gate.arrival()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while "v1" not in b.store.find("app").tags:
                     await asyncio.sleep(0.001)
             assert not copying.done()
