@@ -15,11 +15,11 @@ _PUBLIC = 0o666
 def write(file: Path, content: str, *, private: bool = False) -> None:
     """Put ``content`` in the place of what ``file`` holds; DregsyError when that fails, and the file is as before.
 
-    A new file gets the rights that the umask leaves, an old one keeps its own; a ``private`` one is its owner's alone.
-    A link stays one, and what it leads to is replaced.
+    A new file gets the rights that the umask leaves, an old one keeps its own, and a link stays one: what it leads to
+    is replaced. A ``private`` file is its owner's alone, and takes the place of a link: who knows who made it.
     """
     try:
-        place = file.resolve()
+        place = file.absolute() if private else file.resolve()
         rights = _PRIVATE if private else _rights(place)
         with _beside(place) as temporary:
             with temporary.open("wb") as stream:

@@ -44,11 +44,12 @@ class Left:
         self._outputs: Outputs | None = None
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def kept(self, config: str | None) -> Iterator[None]:
         """Prove that all can be written, before anything is done, and write also what keeps a run from its end."""
         if self._asked:
-            from dregsy.reports.outputs import Outputs
+            from dregsy.reports.outputs import Outputs, apart
 
+            apart(config or "", self._report, self._failed)
             self._outputs = Outputs(report=self._report, failed=self._failed, summary=self._summary, environ=os.environ)
         try:
             yield

@@ -74,7 +74,7 @@ def command(  # noqa: PLR0913 - one for each option
     gc.freeze()
     gc.enable()
     address = _address(listen)
-    with left.kept():
+    with left.kept(config):
         file = ConfigFile(given(config), environ=os.environ, strict=strict, stdin=sys.stdin, shard=shard)
         warn(file.loaded)
         last = LastReports()

@@ -20,7 +20,7 @@ async def send(channel: Email, message: EmailMessage) -> None:
     """Send a mail once; Undelivered when the server is not reached, or refuses the login, somebody or the mail."""
     try:
         refused = await on_thread(lambda: _send(channel, message), TIMEOUT)
-    except (smtplib.SMTPException, OSError, UnicodeError) as error:
+    except (smtplib.SMTPException, OSError, ValueError) as error:
         raise _undelivered(channel, error) from None
     if refused:
         lost = Undelivered(f"{channel.place} refused some recipients: {', '.join(refused)}", hint="check 'to'")
@@ -52,9 +52,12 @@ def _send(channel: Email, message: EmailMessage) -> list[str]:
 def _undelivered(channel: Email, error: Exception) -> Undelivered:
     """Say what was in the way."""
     match error:
+        case smtplib.SMTPNotSupportedError() if "STARTTLS" in str(error):
+            hint = "write 'security: tls' with the port for that, or 'none'"
+            return Undelivered(f"{channel.place} offers no STARTTLS", hint=hint)
         case smtplib.SMTPNotSupportedError():
-            hint = "write 'security: tls' with the port for that, or 'none'; leave 'username' out where nobody asks"
-            return Undelivered(f"{channel.place} offers no STARTTLS, or no login", hint=hint)
+            hint = "leave 'username' and 'password' out, or try another 'port'"
+            return Undelivered(f"{channel.place} offers no login that is known here", hint=hint)
         case smtplib.SMTPResponseException() | smtplib.SMTPRecipientsRefused():
             return _refused(channel, error)
         case ssl.SSLCertVerificationError():

@@ -19,6 +19,15 @@ SUMMARY_LIMIT = 2**20
 """The most bytes that GitHub takes of a step; with more it shows nothing."""
 
 
+def apart(config: str, *named: str) -> None:
+    """See that no two options name one file; UsageError, since one would take the other's place."""
+    files = [Path(name).resolve() for name in named if name]
+    own = Path(config).resolve() if config else None
+    if own in files or len(set(files)) < len(files):
+        what = "the config itself" if own in files else "one file for two purposes"
+        raise UsageError(f"--report or --failed names {what}", hint="name a file of its own for each")
+
+
 class ReportFile:
     """``--report``: how the last run of each task ended."""
 
@@ -68,8 +77,8 @@ class Summary:
             raise UsageError(f"--summary needs the variable {SUMMARY}, which is not set", hint=hint)
         self._file = Path(name)
         try:
-            with self._file.open("ab"):
-                pass
+            with self._file.open("ab") as stream:
+                stream.tell()  # a pipe has no size to be kept within a limit
         except (OSError, ValueError) as error:
             raise self._unwritable(error) from None
 
@@ -83,7 +92,7 @@ class Summary:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: Exception) -> DregsyError:
-        reason = getattr(error, "strerror", None) or "it has no legal name"
+        reason = getattr(error, "strerror", None) or "it is no regular file"
         hint = f"check what {SUMMARY} names"
         return UsageError(f"the summary {str(self._file)!r} cannot be written: {reason.lower()}", hint=hint)
 

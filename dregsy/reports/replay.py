@@ -76,9 +76,10 @@ def replayed(read: Source, plan: Plan, report: Report) -> list[Table]:
 
 def _targets(task: Task, outcome: Outcome) -> Iterable[int]:
     """Return the positions of the targets that lack the image: all where it is not known to have any."""
-    if outcome.target is None:
+    target = outcome.target
+    if target is None or target not in outcome.copy.targets:
         return range(len(task.targets))
-    return (outcome.copy.to[outcome.copy.targets.index(outcome.target)],)
+    return (outcome.copy.to[outcome.copy.targets.index(target)],)
 
 
 def _parts(task: Task, outcome: Outcome) -> Iterator[Part]:
@@ -123,7 +124,7 @@ def _name(task: Task, rule: Rule, outcome: Outcome) -> str | None:
 def _leads_there(task: Task, rule: Rule, name: str, outcome: Outcome) -> bool:
     """Whether the mapping gives the repository and the tag the names that the outcome's target has."""
     target, tag = outcome.target, outcome.copy.source.tag
-    if target is None:
+    if target is None or target not in outcome.copy.targets:
         return True
     position = outcome.copy.to[outcome.copy.targets.index(target)]
     try:

@@ -60,6 +60,17 @@ def test_a_link(folder: Path) -> None:
     assert (folder / "there").read_text() == "new"
 
 
+def test_a_link_to_elsewhere(folder: Path) -> None:
+    """What is private goes nowhere else, whoever made the link."""
+    (folder / "there").write_text("old")
+    (folder / "link").symlink_to("there")
+
+    atomic.write(folder / "link", "new", private=True)
+
+    assert ((folder / "link").is_symlink(), (folder / "link").read_text()) == (False, "new")
+    assert (folder / "there").read_text() == "old"
+
+
 def test_what_cannot_be_written(folder: Path) -> None:
     """It is told which file it is, and why; what was there stays."""
     (folder / "folder").mkdir()

@@ -95,6 +95,9 @@ def test_report_for_people(tmp_path: Path, half: dict[str, Any]) -> None:
         (["-report", "no/such/r.json"], "--report 'no/such/r.json' cannot be written: no such file or directory"),
         (["-report", "folder.json"], "--report 'folder.json' is no regular file"),
         (["-failed", "no/such/f.yaml"], "--failed 'no/such/f.yaml' cannot be written: no such file or directory"),
+        (["-failed", "sync.yaml"], "--report or --failed names the config itself"),
+        (["-report", "./sync.yaml"], "--report or --failed names the config itself"),
+        (["-report", "r.yaml", "-failed", "r.yaml"], "--report or --failed names one file for two purposes"),
         (["-summary"], "--summary needs the variable GITHUB_STEP_SUMMARY, which is not set"),
     ],
 )

@@ -94,6 +94,12 @@ async def test_no_starttls() -> None:
     assert server.mails == []
 
 
+async def test_no_login() -> None:
+    """A server that knows no logins is told as such."""
+    with MailServer() as server, pytest.raises(Undelivered, match="offers no login"):
+        await email.send(channel(server.port, Security.NONE, PASSWORD), mail())
+
+
 async def test_tls_at_a_port_without() -> None:
     """The wrong way for a port is told as such."""
     with MailServer() as server, pytest.raises(Undelivered, match="cannot agree on TLS"):
