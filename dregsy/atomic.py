@@ -20,10 +20,11 @@ def write(file: Path, content: str, *, private: bool = False) -> None:
     """
     try:
         place = file.absolute() if private else file.resolve()
-        rights = _PRIVATE if private else _rights(place)
-        with _beside(place) as temporary:
+        kept = None if private or not place.exists() else stat.S_IMODE(place.stat().st_mode)
+        with _beside(place, _PRIVATE if private or kept is not None else _PUBLIC) as temporary:
             with temporary.open("wb") as stream:
-                os.fchmod(stream.fileno(), rights)
+                if kept is not None:
+                    os.fchmod(stream.fileno(), kept)
                 stream.write(content.encode("utf-8", "backslashreplace"))
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -56,27 +57,19 @@ def prove(file: Path, option: str) -> None:
 
 
 class _beside:  # noqa: N801 - a context manager that is used as a function
-    """A new file in the same folder, for its owner alone, which is gone at the end unless it was renamed."""
+    """A new file in the same folder, which is gone at the end unless it was renamed; the umask counts."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, rights: int = _PRIVATE) -> None:
+        self._rights = rights
         self._path = place.with_name(f".dregsy-{secrets.token_hex(8)}")
 
     def __enter__(self) -> Path:
-        os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE))
+        os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, self._rights))
         return self._path
 
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             self._path.unlink()
-
-
-def _rights(place: Path) -> int:
-    try:
-        return stat.S_IMODE(place.stat().st_mode)
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return _PUBLIC & ~mask
 
 
 def _reason(error: Exception) -> str:

@@ -41,7 +41,7 @@ class News:
             tuple(image(one) for one in copied[:MOST]),
             _mark(failed, ("source", "target", "kind")),
             _mark(copied, ("source", "target", "digest")),
-            report.interrupted,
+            report.interrupted or report.counts[Status.CANCELLED] > 0,
         )
 
 

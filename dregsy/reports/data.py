@@ -32,6 +32,11 @@ def is_ok(reports: Sequence[Report], exit_code: int | None) -> bool:
     return exit_code == 0 if exit_code is not None else all(report.ok for report in reports)
 
 
+def is_cut(reports: Sequence[Report], exit_code: int | None) -> bool:
+    """Whether nothing that there is a report about went wrong, and yet not all is well: some tasks never began."""
+    return bool(exit_code) and all(report.ok for report in reports)
+
+
 def image(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome as data; the digest is that at the target, or that at the source where nothing moved."""
     known, digest = facts(outcome), outcome.copy.source.digest

@@ -7,23 +7,27 @@ from xml.etree import ElementTree as ET
 from dregsy.errors import DregsyError
 from dregsy.log import arrow
 from dregsy.model.report import Outcome, Report, Status
-from dregsy.reports.data import image
+from dregsy.reports.data import image, is_cut
 
 _DETAILS = ("status", "reason", "digest", "bytes_read", "bytes_written", "where")
 
 
-def junit(reports: Sequence[Report], _: int | None, trouble: DregsyError | None = None) -> str:
-    """Return the runs as JUnit's XML, in the form that Jenkins' schema describes; ``trouble`` is a suite of its own."""
+def junit(reports: Sequence[Report], exit_code: int | None, trouble: DregsyError | None = None) -> str:
+    """Return the runs as JUnit's XML, in the form that Jenkins' schema describes.
+
+    What kept tasks from beginning is a suite of its own.
+    """
     root = ET.Element("testsuites", name="dregsy")
     for report in reports:
         root.append(_suite(report))
-    if trouble is not None:
+    if trouble is not None or is_cut(reports, exit_code):
         suite = ET.SubElement(root, "testsuite", name="dregsy", time="0.000")
-        _error(suite, "dregsy", "the run begins", trouble.kind, str(trouble))
+        kind, text = (trouble.kind, str(trouble)) if trouble else ("interrupted", "dregsy was stopped before")
+        _error(suite, "dregsy", "all tasks begin", kind, text)
         _count(suite)
     ET.indent(root)
-    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return text.decode() + "\n"
+    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written.decode() + "\n"
 
 
 def _suite(report: Report) -> ET.Element:

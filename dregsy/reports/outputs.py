@@ -1,5 +1,6 @@
 """The files that a run was asked to leave behind: proved before it begins, written while it goes on and at its end."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from dregsy.config.source import Table
 from dregsy.errors import DregsyError, UsageError
 from dregsy.model.plan import Once
 from dregsy.model.report import Event, LastReports, Listener, Report, TaskFinished, Waiting, Warned
+from dregsy.reports.data import is_cut
 from dregsy.reports.formats import Format, format_of
 from dregsy.reports.markdown import markdown
 from dregsy.reports.replay import config, replayed
@@ -21,8 +23,8 @@ SUMMARY_LIMIT = 2**20
 
 def apart(config: str, *named: str) -> None:
     """See that no two options name one file; UsageError, since one would take the other's place."""
-    files = [Path(name).resolve() for name in named if name]
-    own = Path(config).resolve() if config else None
+    files = [os.path.realpath(name) for name in named if name]
+    own = os.path.realpath(config) if config else None
     if own in files or len(set(files)) < len(files):
         what = "the config itself" if own in files else "one file for two purposes"
         raise UsageError(f"--report or --failed names {what}", hint="name a file of its own for each")
@@ -58,12 +60,12 @@ class FailedFile:
         """Leave no file where it cannot be told what failed; DregsyError when that fails."""
         atomic.remove(self._file)
 
-    def write(self, reports: Sequence[Report], loaded: Loaded) -> None:
+    def write(self, reports: Sequence[Report], loaded: Loaded, exit_code: int | None) -> None:
         """Write it anew; DregsyError when that fails."""
         assert loaded.read is not None
         self._tasks = {id(report): self._tasks[id(report)] for report in reports}
         tasks = [task for some in self._tasks.values() for task in some]
-        cut = any(report.interrupted for report in reports)
+        cut = any(report.interrupted for report in reports) or is_cut(reports, exit_code)
         atomic.write(self._file, config(loaded.read, tasks, cut=cut), private=True)
 
 
@@ -153,7 +155,7 @@ class Outputs:
         if self._failed:
             try:
                 if trouble is None and self._loaded is not None:
-                    self._failed.write(self._last.reports, self._loaded())
+                    self._failed.write(self._last.reports, self._loaded(), exit_code)
                 else:
                     self._failed.remove()
             except DregsyError as error:

@@ -4,7 +4,7 @@ from dregsy.model.endpoint import Secret
 from dregsy.model.notify import Occasion, Slack, Subscription
 from dregsy.model.report import Outcome
 from dregsy.notify.news import MOST, Message, News, Told, weighed
-from tests.dregsy.reports.runs import copied, current, failed, report
+from tests.dregsy.reports.runs import cancelled, copied, current, failed, report
 
 DAY = 86400.0
 ALL = Subscription(Slack(Secret("https://hooks.test")), frozenset(Occasion), DAY)
@@ -71,6 +71,7 @@ def test_cut_short() -> None:
 
     assert story(USUAL, *enumerate(runs)) == [("failure", False), None, None, None, ("recovery", False)]
     assert story(USUAL, (0, news(BAD, interrupted=True))) == [("failure", False)]
+    assert story(USUAL, (0, news(BAD)), (1, news(cancelled("1")))) == [("failure", False), None]
 
 
 def test_change() -> None:

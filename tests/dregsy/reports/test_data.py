@@ -1,5 +1,5 @@
 from dregsy.errors import RelayUnavailable
-from dregsy.reports.data import is_ok, report_data
+from dregsy.reports.data import is_cut, is_ok, report_data
 from tests.dregsy.reports.runs import DIGEST, copied, current, failed, report
 
 
@@ -27,6 +27,14 @@ def test_trouble() -> None:
     data = report_data([], 1, RelayUnavailable("no skopeo", relay="skopeo", hint="install it"))
 
     assert data["error"] == {"kind": "relay-unavailable", "error": "no skopeo", "hint": "install it"}
+
+
+def test_cut() -> None:
+    """An exit code that no report explains tells that tasks never began."""
+    good, bad = report(copied("1")), report(failed("1"))
+
+    assert [is_cut([good], code) for code in (None, 0, 1)] == [False, False, True]
+    assert [is_cut(some, 1) for some in ([], [good, bad])] == [True, False]
 
 
 def test_ok() -> None:

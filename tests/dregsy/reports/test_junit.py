@@ -71,6 +71,14 @@ def test_trouble() -> None:
     assert (suite.get("errors"), error.get("message")) == ("1", "no relay — get one")
 
 
+def test_tasks_that_never_began() -> None:
+    """A command that was stopped between two tasks does not pass, though all that ran is well."""
+    done, stopped = (parsed(junit([report(copied("1"))], code)) for code in (0, 1))
+
+    assert [len(root) for root in (done, stopped)] == [1, 2]
+    assert stopped[1].get("errors") == "1"
+
+
 def test_nothing_breaks_the_xml() -> None:
     """Names, warnings and reasons may hold any character."""
     odd = f"{NASTY} \ud800 \ufffe \U0001f600"

@@ -122,6 +122,15 @@ def test_failed(folder: Path) -> None:
     assert (folder / "f.yaml").stat().st_mode & 0o777 == 0o600
 
 
+def test_tasks_that_never_began(folder: Path) -> None:
+    """A command that was stopped between two tasks says in its config that not all is in it."""
+    desk = Desk(folder, failed="f.yaml")
+
+    desk.outputs.finish(1)
+
+    assert "A run was cut short" in (folder / "f.yaml").read_text()
+
+
 def test_trouble(folder: Path) -> None:
     """Where no task could begin the report says why, and there is no config that would copy nothing."""
     (folder / "f.yaml").write_text("tasks: []\n")
