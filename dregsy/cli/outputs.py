@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from dregsy.reports.outputs import Outputs
 
 
+_INTERRUPTED = 130
+"""What a command ends with that Ctrl-C ends (128 and the number of the signal)."""
+
+
 def output_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add the options; the command gets ``left``, a Left."""
 
@@ -55,6 +59,9 @@ class Left:
             yield
         except DregsyError as error:
             self.finish(error.exit_code, error)
+            raise
+        except KeyboardInterrupt:
+            self.finish(_INTERRUPTED)
             raise
 
     def listeners(self, file: "ConfigFile", tell: "Listener") -> "list[Listener]":

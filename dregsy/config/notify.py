@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, TypeAdapter, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, PlainValidator, TypeAdapter, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from dregsy.config.fields import Age, Int, Section, Text, at_least, not_null, problem, read_text
@@ -17,6 +17,8 @@ _ONE = f"needs exactly one of {', '.join(_CHANNELS)}"
 _HOUR = 3600.0
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST = 254
+_ON_OF_HELM = "true"
+"""What is left of the key ``on`` where a config has been through a reader of YAML 1.1, as Helm's values are."""
 
 
 def read_url(value: Any) -> Secret:
@@ -159,20 +161,18 @@ class EmailKeys(Section):
         )
 
 
+Occasions = Annotated[
+    list[Annotated[Occasion, PlainValidator(read_occasion)]], BeforeValidator(as_list), AfterValidator(not_empty)
+]
+
+
 class Notify(Section):
     """One channel, and when it is used."""
 
     webhook: Annotated[WebhookKeys, BeforeValidator(as_url)] | None = None
     slack: Annotated[SlackKeys, BeforeValidator(as_url)] | None = None
     email: EmailKeys | None = None
-    on: (
-        Annotated[
-            list[Annotated[Occasion, PlainValidator(read_occasion)]],
-            BeforeValidator(as_list),
-            AfterValidator(not_empty),
-        ]
-        | None
-    ) = None
+    on: Occasions | None = Field(None, validation_alias=AliasChoices("on", _ON_OF_HELM))
     repeat: Annotated[Age, AfterValidator(check_repeat)] = 86400.0
 
     @model_validator(mode="before")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dregsy.cli.outputs import Left
 from tests.dregsy.cli.conftest import Dregsy
 
 
@@ -46,6 +47,17 @@ async def test_what_cannot_be_written_in_the_end(config: str, tmp_path: Path) ->
     why = f"{folder}/r.json cannot be written: no such file or directory"
     hint = "name a file in a folder that can be written to"
     assert (process.returncode, err.decode()) == (1, f"error: {why} — {hint}\n")
+
+
+def test_ctrl_c(tmp_path: Path) -> None:
+    """Who ends the command by force, while it waits for messages to be taken, has the report all the same."""
+    left = Left(str(tmp_path / "r.json"), "", summary=False)
+
+    with pytest.raises(KeyboardInterrupt), left.kept(None):
+        raise KeyboardInterrupt
+
+    data = json.loads((tmp_path / "r.json").read_text())
+    assert (data["ok"], data["exit_code"]) == (False, 130)
 
 
 async def test_nothing_asked_for_loads_nothing(config: str) -> None:

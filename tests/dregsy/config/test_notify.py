@@ -40,6 +40,13 @@ notify:
     assert "s3cret" not in repr(found)
 
 
+def test_what_helm_makes_of_it() -> None:
+    """Helm takes ``on`` for a boolean and hands on ``"true"``, which means the same."""
+    (found,) = subscriptions(f"notify: [{{slack: '{URL}', \"true\": [change]}}]")
+
+    assert found.on == frozenset({Occasion.CHANGE})
+
+
 @pytest.mark.parametrize("text", ["", "notify:", "notify: []"])
 def test_nobody(text: str) -> None:
     """Who is not named is not told."""
