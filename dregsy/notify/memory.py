@@ -9,14 +9,14 @@ from typing import Any
 
 from dregsy import atomic
 from dregsy.errors import DregsyError
-from dregsy.model.notify import Channel, Email
+from dregsy.model.notify import Email, Subscription
 from dregsy.notify.news import Told
 
 _LARGEST = 2**24
 
 
 class Memory:
-    """What each channel knows of each task; without a ``file`` it lasts as long as this object.
+    """What each subscription told of each task; without a ``file`` it lasts as long as this object.
 
     A file that makes no sense counts as none.
     """
@@ -25,13 +25,13 @@ class Memory:
         self._file = file
         self._told = _read(file) if file else {}
 
-    def told(self, channel: Channel, task: str) -> Told:
-        """Return what a channel knows of a task."""
-        return self._told.get(_key(channel, task), Told())
+    def told(self, subscription: Subscription, task: str) -> Told:
+        """Return what was told of a task."""
+        return self._told.get(_key(subscription, task), Told())
 
-    def keep(self, channel: Channel, task: str, told: Told) -> None:
-        """Note what it knows now; DregsyError when that cannot be written down, and it is noted all the same."""
-        self._told[_key(channel, task)] = told
+    def keep(self, subscription: Subscription, task: str, told: Told) -> None:
+        """Note what was told now; DregsyError when that cannot be written down, and it is noted all the same."""
+        self._told[_key(subscription, task)] = told
         if self._file is None:
             return
         try:
@@ -47,11 +47,12 @@ def file_for(folder: str, *identity: str) -> Path:
     return Path(folder) / f".dregsy-notified-{_hash(*identity)}.json"
 
 
-def _key(channel: Channel, task: str) -> str:
-    """Name a channel and a task; what is secret in an address cannot be read out of it."""
+def _key(subscription: Subscription, task: str) -> str:
+    """Name a channel, its occasions and a task; what is secret in an address cannot be read out of it."""
+    channel, on = subscription.channel, " ".join(sorted(subscription.on))
     if isinstance(channel, Email):
-        return _hash("email", channel.place, channel.sender, *channel.recipients, "", task)
-    return _hash(type(channel).__name__, channel.url.reveal(), "", task)
+        return _hash(task, on, "email", channel.place, channel.sender, *channel.recipients)
+    return _hash(task, on, type(channel).__name__, channel.url.reveal())
 
 
 def _hash(*texts: str) -> str:

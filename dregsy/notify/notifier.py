@@ -94,7 +94,7 @@ class Notifier:
 
     async def _tell(self, outlet: _Outlet, news: News) -> None:
         subscription, channel = outlet.subscription, outlet.subscription.channel
-        told = self._memory.told(channel, news.task)
+        told = self._memory.told(subscription, news.task)
         message, after = weighed(news, told, subscription, self._ways.now())
         if message is not None:
             try:
@@ -104,7 +104,7 @@ class Notifier:
                     raise
                 self._warn(outlet, str(error))
         if after != told:
-            self._memory.keep(channel, news.task, after)
+            self._memory.keep(subscription, news.task, after)
 
     async def _send(self, channel: Channel, message: Message) -> None:
         from dregsy.notify import texts

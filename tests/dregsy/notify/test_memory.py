@@ -6,37 +6,38 @@ import pytest
 
 from dregsy.errors import DregsyError
 from dregsy.model.endpoint import Secret
-from dregsy.model.notify import Channel, Email, Security, Slack, Webhook
+from dregsy.model.notify import Email, Occasion, Security, Slack, Subscription, Webhook
 from dregsy.notify.memory import Memory, file_for
 from dregsy.notify.news import Told
 
 TOLD = Told("abc", 1.0, 2.5, "def", 3)
 URL = "https://hooks.test/s3cret-token"
-CHANNELS: list[Channel] = [
-    Slack(Secret(URL)),
-    Webhook(Secret(URL)),
-    Slack(Secret(f"{URL}/2")),
-    Email("mail.test", 25, Security.NONE, "a@b.test", ("c@d.test",)),
-    Email("mail.test", 25, Security.NONE, "a@b.test", ("e@d.test",)),
+MANY = [
+    Subscription(Slack(Secret(URL))),
+    Subscription(Webhook(Secret(URL))),
+    Subscription(Slack(Secret(f"{URL}/2"))),
+    Subscription(Email("mail.test", 25, Security.NONE, "a@b.test", ("c@d.test",))),
+    Subscription(Email("mail.test", 25, Security.NONE, "a@b.test", ("e@d.test",))),
+    Subscription(Slack(Secret(URL)), frozenset({Occasion.RECOVERY})),
 ]
 
 
-def test_each_channel_and_task_has_its_own() -> None:
-    """What one channel knows of a task no other does."""
+def test_each_subscription_and_task_has_its_own() -> None:
+    """What was told to one channel, or on other occasions, was not told to another."""
     memory = Memory()
-    for number, channel in enumerate(CHANNELS):
-        memory.keep(channel, "t", Told(str(number)))
+    for number, one in enumerate(MANY):
+        memory.keep(one, "t", Told(str(number)))
 
-    assert [memory.told(channel, "t").failing for channel in CHANNELS] == list("01234")
-    assert memory.told(CHANNELS[0], "another") == Told()
+    assert [memory.told(one, "t").failing for one in MANY] == list("012345")
+    assert memory.told(MANY[0], "another") == Told()
 
 
 def test_a_restart(tmp_path: Path) -> None:
     """Another process knows what the one before knew; the file is its owner's, and has no secret in it."""
     file = file_for(str(tmp_path / "state"), "sync.yaml")
-    Memory(file).keep(CHANNELS[0], "t", TOLD)
+    Memory(file).keep(MANY[0], "t", TOLD)
 
-    assert Memory(file).told(CHANNELS[0], "t") == TOLD
+    assert Memory(file).told(MANY[0], "t") == TOLD
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "s3cret" not in file.read_text()
     assert "hooks" not in file.read_text()
@@ -45,9 +46,9 @@ def test_a_restart(tmp_path: Path) -> None:
 def test_a_changed_password_is_no_other_channel() -> None:
     """Who changes the login of the mail server, or a webhook's signing secret, is not told everything anew."""
     memory = Memory()
-    memory.keep(Webhook(Secret(URL), Secret("old")), "t", TOLD)
+    memory.keep(Subscription(Webhook(Secret(URL), Secret("old"))), "t", TOLD)
 
-    assert memory.told(Webhook(Secret(URL), Secret("new")), "t") == TOLD
+    assert memory.told(Subscription(Webhook(Secret(URL), Secret("new"))), "t") == TOLD
 
 
 @pytest.mark.parametrize(
@@ -63,9 +64,9 @@ def test_a_file_that_makes_no_sense(tmp_path: Path, text: str) -> None:
     file = tmp_path / "told"
     file.write_text(text)
 
-    Memory(file).keep(CHANNELS[0], "t", TOLD)
+    Memory(file).keep(MANY[0], "t", TOLD)
 
-    assert Memory(file).told(CHANNELS[0], "t") == TOLD
+    assert Memory(file).told(MANY[0], "t") == TOLD
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
@@ -74,8 +75,8 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     memory = Memory(file_for(str(tmp_path / "state"), "x"))
 
     with pytest.raises(DregsyError, match="cannot be made"):
-        memory.keep(CHANNELS[0], "t", TOLD)
-    assert memory.told(CHANNELS[0], "t") == TOLD
+        memory.keep(MANY[0], "t", TOLD)
+    assert memory.told(MANY[0], "t") == TOLD
 
 
 def test_files() -> None:

@@ -85,6 +85,15 @@ async def test_what_was_not_delivered_is_told_the_next_time() -> None:
     assert [one[0] for one in occasions(hooks)] == ["failure", "failure", "recovery", "recovery"]
 
 
+async def test_one_channel_on_several_occasions() -> None:
+    """Two items with one address do not take each other's messages away."""
+    with Hooks() as hooks:
+        two = [webhook(hooks, Occasion.FAILURE), webhook(hooks, Occasion.RECOVERY)]
+        assert await tell(two, ended(failed("1")), ended(current("1"))) == []
+
+    assert sorted(one[0] for one in occasions(hooks)) == ["failure", "recovery"]
+
+
 async def test_one_id_for_all_attempts() -> None:
     """A receiver that got a message twice can tell."""
     with Hooks(503) as hooks:
