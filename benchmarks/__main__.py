@@ -55,16 +55,16 @@ def main() -> int:
     with ExitStack() as stack:
         folder = chosen.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dregsy-bench-")))
         session = Session(folder.resolve(), chosen.times, chosen.scale)
-        results: list[Result] = []
+        tables: list[report.Plain] = []
         for name in chosen.only:
             print(f"{name} …", file=sys.stderr, flush=True)
-            results += WORKLOADS[name](session)
-    text = report.markdown(results, session)
-    print(text)
+            tables += report.plain(name, WORKLOADS[name](session), session)
+    print(report.markdown(tables))
     if chosen.write:
+        tables = report.kept(RESULTS, tables)
         head, mark, _ = PAGE.read_text().partition(MARK)
-        PAGE.write_text(f"{head}{mark}\n{text}")
-        RESULTS.write_text(report.document(results, session))
+        PAGE.write_text(f"{head}{mark}\n{report.markdown(tables)}")
+        RESULTS.write_text(report.document(tables))
     return 0
 
 

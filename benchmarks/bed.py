@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 from benchmarks.images import Stock
 from benchmarks.link import REGISTRY_ADDRESS, Link, inside
 from benchmarks.proxy import CountingProxy, Tally
@@ -77,6 +79,11 @@ class Bed:
     def hosts(self) -> Hosts:
         """The registries themselves."""
         return Hosts(self._source.host, tuple(target.host for target in self._targets))
+
+    def processor_seconds(self) -> float:
+        """What the registries have used of the processors since they were started."""
+        times = [psutil.Process(one.process.pid).cpu_times() for one in (self._source, *self._targets)]
+        return sum(one.user + one.system for one in times)
 
     @contextmanager
     def counted(self) -> Iterator[Hosts]:

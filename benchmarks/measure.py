@@ -21,10 +21,14 @@ Prepare = Callable[["Contest", Peer, Hosts], None]
 
 @dataclass(slots=True)
 class Entry:
-    """What one tool needed: its timed runs, and what it asked of source and targets in the run that was counted."""
+    """What one tool needed: its timed runs, and what it asked of source and targets in the run that was counted.
+
+    ``served`` are the processor seconds that the registries needed for each timed run.
+    """
 
     peer: str
     runs: list[Usage] = field(default_factory=list)
+    served: list[float] = field(default_factory=list)
     source: Tally | None = None
     target: Tally | None = None
     failure: str = ""
@@ -43,6 +47,11 @@ class Entry:
     def peak(self) -> float:
         """The median of the peak memory, in MiB, of the largest of its processes."""
         return _median(run.peak for run in self.runs)
+
+    @property
+    def registries(self) -> float:
+        """The median of the processor time that the registries needed for it."""
+        return _median(self.served)
 
 
 class Contest:
@@ -69,6 +78,7 @@ class Contest:
                     if not entry.failure:
                         entry.source, entry.target = hosts.take()
                         entry.runs.clear()
+                        entry.served.clear()
         for number in range(times):
             print(f"    round {number + 1} of {times}", file=sys.stderr, flush=True)
             for peer, entry in entries.items():
@@ -105,11 +115,14 @@ class Contest:
         try:
             self._prepare(self, peer, hosts)
             hosts.take()
+            before = self.bed.processor_seconds()
             entry.runs.append(self.run(peer, hosts))
+            entry.served.append(self.bed.processor_seconds() - before)
             self._check()
         except RuntimeError as error:
             entry.failure = str(error)
             entry.runs.clear()
+            entry.served.clear()
             print(f"    {error}", file=sys.stderr, flush=True)
 
     def _check(self) -> None:

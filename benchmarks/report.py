@@ -1,4 +1,7 @@
-"""Turns results into Markdown and JSON."""
+"""Turns results into plain data, which is kept as JSON, and plain data into Markdown.
+
+Each workload says by itself when and how it was measured: figures of some can be taken anew without the rest.
+"""
 
 import json
 import os
@@ -6,121 +9,150 @@ import platform
 import shlex
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import MIB, Entry
 from benchmarks.peers import OTHERS, OURS, found, version
-from benchmarks.result import Goal, Result, fastest
+from benchmarks.proxy import Tally
+from benchmarks.result import Result
 from benchmarks.session import Session
 
 _MET = {True: "met", False: "**not met**", None: "-"}
-_HEAD = (
-    "| tool | wall s, median (min-max) | x fastest other | processor s | peak MiB | requests, source + target "
-    "| MiB from source | MiB to targets | mounts |"
+_COLUMNS = (
+    "tool",
+    "wall s, median (min-max)",
+    "x fastest other",
+    "processor s",
+    "peak MiB",
+    "registries' processor s",
+    "requests, source + target",
+    "MiB from source",
+    "MiB to targets",
+    "mounts",
 )
+Plain = dict[str, Any]
 
 
-def markdown(results: Sequence[Result], session: Session) -> str:
-    """All tables, with what they were taken on."""
-    parts = [f"{preamble(session)}\n"]
-    for result in results:
-        parts.append(f"## {result.title}\n")
-        if result.entries:
-            parts.append(f"{_table(result.entries)}\n")
-        if result.goals:
-            parts.append(f"{_goals(result.goals)}\n")
-        parts += [f"{note}\n" for note in result.notes]
-    return "\n".join(parts)
+def plain(workload: str, results: Sequence[Result], session: Session) -> list[Plain]:
+    """Everything that was measured in a workload, table by table and run by run, with how it was."""
+    how = {"workload": workload, "scale": session.scale, "times": session.times, "how": _how(session)}
+    return [
+        {
+            **how,
+            "title": result.title,
+            "goals": [{"goal": goal.text, "figure": goal.figure, "met": goal.met} for goal in result.goals],
+            "notes": list(result.notes),
+            "tools": [_tool(entry) for entry in result.entries],
+        }
+        for result in results
+    ]
 
 
-def preamble(session: Session) -> str:
+def _how(session: Session) -> str:
     """The machine, the versions and the command."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    versions = {version(peer): None for peer in found((OURS[0], *OTHERS))}
-    runs = f"{session.times} timed runs of each tool"
     machine = f"{os.cpu_count()} processors ({platform.machine()}), {memory:.0f} GiB, Linux {platform.release()}"
-    lines = [
-        f"- Machine: {machine}, Python {platform.python_version()}; load {os.getloadavg()[0]:.1f} at the end",
-        f"- Tools: {'; '.join(versions)}; each registry a docker-registry 2.8 of its own",
-        f"- Command: `make bench ARGS={shlex.quote(' '.join(sys.argv[1:]))}`; {runs}",
-    ]
-    if session.scale != 1 or session.times < 5:
-        lines.append(f"- **These are no results**: scale {session.scale:g}, {session.times} runs. They try things out.")
-    return "\n".join(lines)
+    tools = "; ".join(dict.fromkeys(version(peer) for peer in found((OURS[0], *OTHERS))))
+    command = f"make bench ARGS={shlex.quote(' '.join(sys.argv[1:]))}"
+    return (
+        f"{machine}, Python {platform.python_version()}; load {os.getloadavg()[0]:.1f} at the end; {tools}; each "
+        f"registry a docker-registry 2.8 of its own; `{command}`, {session.times} timed runs of each tool"
+    )
 
 
-def document(results: Sequence[Result], session: Session) -> str:
-    """Everything that was measured, run by run, as JSON."""
-    content = {
-        "scale": session.scale,
-        "preamble": preamble(session).splitlines(),
-        "workloads": [
-            {
-                "title": result.title,
-                "goals": [{"goal": goal.text, "figure": goal.figure, "met": goal.met} for goal in result.goals],
-                "tools": [_plain(entry) for entry in result.entries],
-            }
-            for result in results
-        ],
-    }
-    return json.dumps(content, indent=1) + "\n"
-
-
-def _plain(entry: Entry) -> dict[str, Any]:
+def _tool(entry: Entry) -> Plain:
+    runs = [{"seconds": run.seconds, "cpu": run.cpu, "peak": run.peak} for run in entry.runs]
+    for run, served in zip(runs, entry.served, strict=False):
+        run["registries"] = served
     sides = {"source": entry.source, "targets": entry.target}
     return {
         "tool": entry.peer,
         "failure": entry.failure,
-        "runs": [{"seconds": run.seconds, "cpu": run.cpu, "peak": run.peak} for run in entry.runs],
-        **{
-            name: {
-                "requests": dict(sorted(tally.by_kind().items())),
-                "bytes_up": tally.bytes_up,
-                "bytes_down": tally.bytes_down,
-                "connections": tally.connections,
-                "tls_hellos": tally.hellos,
-            }
-            for name, tally in sides.items()
-            if tally is not None
-        },
+        "runs": runs,
+        **{name: _side(tally) for name, tally in sides.items() if tally is not None},
     }
 
 
-def _table(entries: Sequence[Entry]) -> str:
-    best = fastest(entries)
-    rows = [_row(entry, best) for entry in entries]
-    return "\n".join([_HEAD, "|---|" + "---:|" * 8, *rows])
+def _side(tally: Tally) -> Plain:
+    return {
+        "requests": dict(sorted(tally.by_kind().items())),
+        "asked": len(tally.exchanges),
+        "mounted": tally.mounted,
+        "bytes_up": tally.bytes_up,
+        "bytes_down": tally.bytes_down,
+        "connections": tally.connections,
+        "tls_hellos": tally.hellos,
+    }
 
 
-def _row(entry: Entry, best: Entry | None) -> str:
-    if not entry.runs:
-        reason = " ".join(entry.failure.split())[:100] or "no run"
-        return f"| {entry.peer} | failed: {reason.replace('|', '/')} |" + " |" * 7
-    walls = [run.seconds for run in entry.runs]
-    ratio = f"{entry.seconds / best.seconds:.2f}" if best else ""
-    cells = [
-        entry.peer,
-        f"{statistics.median(walls):.2f} ({min(walls):.2f}-{max(walls):.2f})",
-        ratio,
-        f"{entry.cpu:.2f}",
-        f"{entry.peak:.0f}",
-        *_counted(entry),
-    ]
-    return f"| {' | '.join(cells)} |"
+def kept(path: Path, new: Sequence[Plain]) -> list[Plain]:
+    """Return what was measured before with what is new in its place, in the order of the workloads."""
+    anew = {table["workload"] for table in new}
+    before = [table for table in json.loads(path.read_text())["tables"] if table["workload"] not in anew]
+    return sorted([*before, *new], key=lambda table: (table["workload"] != "start", table["workload"]))
 
 
-def _counted(entry: Entry) -> list[str]:
-    if entry.source is None or entry.target is None:
-        return ["", "", "", ""]
+def document(tables: Sequence[Plain]) -> str:
+    """The tables as JSON."""
+    return json.dumps({"tables": tables}, indent=1) + "\n"
+
+
+def markdown(tables: Sequence[Plain]) -> str:
+    """The tables as Markdown."""
+    parts = []
+    for table in tables:
+        parts.append(f"## {table['title']}\n")
+        if table["tools"]:
+            parts.append(f"{_table(table['tools'])}\n")
+        if table["goals"]:
+            parts.append(f"{_goals(table['goals'])}\n")
+        parts += [f"{note}\n" for note in table["notes"]]
+        parts.append(f"Measured on {table['how']}.\n")
+        if table["scale"] != 1 or table["times"] < 5:
+            parts.append("**These are no results**: they try things out.\n")
+    return "\n".join(parts)
+
+
+def _table(tools: Sequence[Plain]) -> str:
+    walls = [_median(one, "seconds") for one in tools if one["runs"] and not one["tool"].startswith("dregsy")]
+    rows = [_COLUMNS, ("---", *["---:"] * (len(_COLUMNS) - 1)), *(_row(one, min(walls, default=0.0)) for one in tools)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(tool: Plain, best: float) -> Sequence[str]:
+    if not tool["runs"]:
+        reason = " ".join(tool["failure"].split())[:100] or "no run"
+        return [tool["tool"], f"failed: {reason.replace('|', '/')}", *[""] * (len(_COLUMNS) - 2)]
+    walls = [run["seconds"] for run in tool["runs"]]
     return [
-        f"{len(entry.source.exchanges)} + {len(entry.target.exchanges)}",
-        f"{entry.source.bytes_down / MIB:.1f}",
-        f"{entry.target.bytes_up / MIB:.1f}",
-        f"{entry.target.mounted}",
+        tool["tool"],
+        f"{statistics.median(walls):.2f} ({min(walls):.2f}-{max(walls):.2f})",
+        f"{statistics.median(walls) / best:.2f}" if best else "",
+        f"{_median(tool, 'cpu'):.2f}",
+        f"{_median(tool, 'peak'):.0f}",
+        f"{_median(tool, 'registries'):.2f}" if "registries" in tool["runs"][0] else "",
+        *_counted(tool),
     ]
 
 
-def _goals(goals: Sequence[Goal]) -> str:
-    rows = [f"| {goal.text} | {goal.figure} | {_MET[goal.met]} |" for goal in goals]
+def _median(tool: Plain, figure: str) -> float:
+    return float(statistics.median(run[figure] for run in tool["runs"]))
+
+
+def _counted(tool: Plain) -> list[str]:
+    if "source" not in tool or "targets" not in tool:
+        return ["", "", "", ""]
+    source, targets = tool["source"], tool["targets"]
+    return [
+        f"{source['asked']} + {targets['asked']}",
+        f"{source['bytes_down'] / MIB:.1f}",
+        f"{targets['bytes_up'] / MIB:.1f}",
+        f"{targets['mounted']}",
+    ]
+
+
+def _goals(goals: Sequence[Mapping[str, Any]]) -> str:
+    rows = [f"| {goal['goal']} | {goal['figure']} | {_MET[goal['met']]} |" for goal in goals]
     return "\n".join(["| goal | figure | |", "|---|---|---|", *rows])

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
 from dregsy.model.report import (
+    Answered,
     CopyFinished,
     CopyFound,
     CopyProgress,
@@ -129,6 +130,8 @@ class Narrator:
 
     def __call__(self, event: Event) -> None:
         """Tell of one event."""
+        if isinstance(event, CopyProgress | Answered):  # nothing comes more often
+            return
         for level, message, fields in self._lines(event):
             self._logger.log(level, "%s", message, extra={"fields": fields}, stacklevel=_BEHIND_LISTENER)
 
@@ -154,8 +157,6 @@ class Narrator:
                     yield logging.WARNING if problem.warning else logging.ERROR, text, {"where": problem.file}
             case Listening(url):
                 yield logging.INFO, f"metrics and health are at {url}", {"url": url}
-            case CopyProgress():
-                pass
             case _:
                 yield from self._details(event)
 

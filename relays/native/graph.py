@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 from dregsy.errors import DregsyError, ImageError, RegistryError
@@ -139,7 +139,7 @@ def _is_manifest(entry: Descriptor) -> bool:
     return not entry.media_type or entry.media_type in MANIFEST_TYPES
 
 
-async def together(work: Iterable[Callable[[], Awaitable[None]]]) -> None:
+async def together(work: Collection[Callable[[], Awaitable[None]]]) -> None:
     """Do all of ``work``, WIDTH things at a time; the first error cancels the rest and is raised as itself.
 
     Errors stay out of the group, so that one which comes up while this is being cancelled does not
@@ -158,6 +158,6 @@ async def together(work: Iterable[Callable[[], Awaitable[None]]]) -> None:
                 other.cancel()
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(worker()) for _ in range(WIDTH)]
+        tasks = [group.create_task(worker()) for _ in range(min(WIDTH, len(work)))]
     if failures:
         raise failures[0]
