@@ -154,10 +154,11 @@ def _tell(listeners: "Sequence[Listener]", event: "Event") -> None:
 def conclude(reports: "tuple[Report, ...]", code: int, *, as_json: bool, manner: Manner) -> None:
     """Write the result of a run: a table and all failures, or JSON; nothing among lines of JSON, which told it."""
     from dregsy.cli import render
-    from dregsy.reports.data import report_data
 
     paint = render.Paint.on(sys.stdout, os.environ)
     if as_json:
+        from dregsy.reports.data import report_data
+
         click.echo(json.dumps(report_data(reports, code), indent=2))
     elif manner.as_json:
         return
