@@ -1,7 +1,8 @@
 # The image: dregsy in a virtual environment, and skopeo; docs/docker.md tells how to run and build it.
 # What comes from PyPI is wheels alone, pinned with hashes for all architectures: deploy/image/*.lock, made by `make lock`.
-# A base pinned by its digest makes the rest reproducible: --build-arg BASE=docker.io/library/python@sha256:...
+# `make pin` pins the rest: the base by its digest, and Debian's packages by a day of snapshot.debian.org.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
+ARG SNAPSHOT=
 
 FROM ${BASE} AS build
 WORKDIR /build
@@ -26,6 +27,17 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="dregsy" \
       org.opencontainers.image.description="Keeps container images in step between registries" \
       org.opencontainers.image.licenses="Apache-2.0"
+ARG SNAPSHOT
+ARG SNAPSHOTS=http://snapshot.debian.org/archive
+RUN if [ -n "$SNAPSHOT" ]; then \
+      . /etc/os-release; \
+      rm -rf /etc/apt/sources.list /etc/apt/sources.list.d; \
+      for suite in "debian $VERSION_CODENAME" "debian $VERSION_CODENAME-updates" \
+          "debian-security $VERSION_CODENAME-security"; do \
+        echo "deb [check-valid-until=no signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
+          "$SNAPSHOTS/${suite% *}/$SNAPSHOT ${suite#* } main"; \
+      done > /etc/apt/sources.list; \
+    fi
 # gpg is named so that not all of gnupg comes along, and /usr/lib/cni is for networks of containers, which nobody makes here.
 # tini, as process 1, passes signals on from the first moment, and buries what credential helpers leave behind.
 RUN apt-get update \

@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 JUDGES := .venv/.judges
 IMAGE ?= dregsy
 
-.PHONY: help setup demo test many image image-test lock check fmt soak bench clean
+.PHONY: help setup demo docs screenshots pin test many image image-test lock check fmt soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,8 +36,20 @@ image-test: $(STAMP) ## build the image on a small Debian and run it as users do
 	@sh tools/debian-packages.sh docker-registry skopeo docker.io python3-venv
 	@$(BIN)/python -m pytest tests/image $(ARGS)
 
+docs: $(STAMP) ## write anew what the manual and the editors' schema tell of the config's keys
+	@$(BIN)/python -m tools.reference
+
+screenshots: $(STAMP) ## draw docs/images/terminal.svg anew, of real runs between two small registries
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pyte
+	@$(BIN)/python -m tools.screenshot
+
 lock: $(STAMP) ## pin anew what the image installs from PyPI
 	@sh tools/lock.sh
+
+pin: ## pin the image's base by its digest, and Debian's packages by the day (asks Docker Hub)
+	@sh tools/debian-packages.sh skopeo
+	@sh tools/pin.sh $(ARGS)
+
 many: $(STAMP) ## mirror 10,000 tags to three targets and measure the memory (five minutes)
 	@$(BIN)/python -m pytest -s tests/e2e/many.py
 

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dregsy import relay
 from dregsy.credentials import Logins
 from dregsy.ending import Ending, until_signalled
-from dregsy.errors import UsageError
+from dregsy.errors import RelayUnsupported, UsageError
 from dregsy.executor import Executor, LocalExecutor, VerifyingExecutor
 from dregsy.inspection import Inspector
 from dregsy.journal import NAME, Journal
@@ -28,7 +28,7 @@ from dregsy.model.report import (
     Report,
     Warned,
 )
-from dregsy.orchestrator import Orchestrator
+from dregsy.orchestrator import Finder, Orchestrator
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.registry.repositories import Repositories
@@ -39,8 +39,12 @@ from dregsy.scheduler import Clock, WallClock, serve
 from dregsy.scratch import scratch
 from dregsy.verify import Finding, Verification
 
+if TYPE_CHECKING:
+    from dregsy.model.proposal import Proposal
+
 GRACE = 25.0
 """How long copies in flight may go on after the first signal, in seconds; Kubernetes kills after 30."""
+_LOOKERS_PER_COPY = 4
 Item = TypeVar("Item")
 
 
@@ -143,6 +147,71 @@ async def verify(  # noqa: PLR0913 - one for each option of the command
     return not ending.stop.is_set()
 
 
+async def propose(
+    plan: Plan, *, environ: Mapping[str, str], only: str = "", listeners: Sequence[Listener] = ()
+) -> "Proposal | None":
+    """Return what a run of the tasks would copy now, and what that takes; write nothing.
+
+    None when a signal came before all was looked at. Raises as ``run`` does, and RelayUnsupported.
+    """
+    from dregsy.planning import Planning
+    from dregsy.survey import Surveyor
+
+    emit = _to_all(listeners)
+    tasks = _picked(plan, only, emit)
+    proposal: Proposal | None = None
+    async with until_signalled(0.0, emit) as ending, _toolbox(plan, environ, emit) as toolbox:
+        mover = _plannable(relay.load(plan.relay.name)(plan.relay.settings, toolbox), plan)
+        surveyor = Surveyor(toolbox.registries, toolbox.journal)
+        planning = Planning(plan, _resolver(toolbox, mover), toolbox.registries, surveyor)
+        for task in tasks:
+            await planning.look(task, emit)
+        proposal = planning.proposal()
+    return None if ending.stop.is_set() else proposal
+
+
+async def apply(
+    plan: Plan,
+    proposal: "Proposal",
+    *,
+    environ: Mapping[str, str],
+    listeners: Sequence[Listener] = (),
+    grace: float = GRACE,
+    verified: bool = False,
+) -> int:
+    """Copy what was proposed, and nothing else; return the exit code, as ``run`` does.
+
+    Nothing is copied when any image or target is not as it was; each is then a failure in the reports. Raises Outdated
+    for what ``plan`` does not mean, and what ``run`` raises.
+    """
+    from dregsy.applying import Applying, jobs
+
+    emit, reports = _to_all(listeners), list[Report]()
+    work = jobs(proposal, plan)
+    async with until_signalled(grace, emit) as ending, _working(plan, environ, emit) as (toolbox, mover):
+        resolver = _resolver(toolbox, _plannable(mover, plan))
+        finder = Applying(work, proposal.mounts, resolver, toolbox.registries, toolbox.journal)
+        await finder.check(plan.parallel * _LOOKERS_PER_COPY, plan.timeout)
+        if finder.refused:
+            emit(Warned("", f"nothing is copied: of {len(work)} images, not all are as they were planned"))
+        ending.working = True
+        orchestrator = _orchestrator(plan, toolbox, mover, ending, verified=verified, finder=finder)
+        for task in finder.tasks:
+            reports += [await orchestrator.run(task)] if not ending.stop.is_set() else []
+    if not ending.working:
+        emit(Warned("", "cut short: nothing is copied"))
+    all_ran = len(reports) == len({id(job.task) for job in work})
+    return 0 if all_ran and all(report.ok for report in reports) else 1
+
+
+def _plannable(mover: Relay, plan: Plan) -> Relay:
+    if isinstance(mover, Repacking):
+        name = plan.relay.name
+        text = f"relay {name!r} packs images anew: what it will write, and how much, cannot be planned"
+        raise RelayUnsupported(text, relay=name, hint="use relay native or skopeo, or 'check --diff' and a run")
+    return mover
+
+
 async def prove(choice: RelayChoice, *, environ: Mapping[str, str], state: State | None = None) -> None:
     """Start and end a relay with all that it needs; raises what stands in its way, mostly RelayUnavailable."""
     async with _working(Plan((), choice, state=state), environ, _to_all(())):
@@ -157,12 +226,19 @@ def _told(task: Task, found: Callable[[Task, Item], None], emit: Listener, item:
 
 
 def _orchestrator(
-    plan: Plan, toolbox: Toolbox, mover: Relay, ending: Ending, *, verified: bool = False
+    plan: Plan,
+    toolbox: Toolbox,
+    mover: Relay,
+    ending: Ending,
+    *,
+    verified: bool = False,
+    finder: Finder | None = None,
 ) -> Orchestrator:
     executor = _executor(toolbox, mover)
     if verified:
         executor = VerifyingExecutor(executor, Inspector(toolbox.registries), toolbox.journal)
-    return Orchestrator(plan, _resolver(toolbox, mover), executor, toolbox.emit, ending.stop, ending.abort)
+    finder = finder or _resolver(toolbox, mover)
+    return Orchestrator(plan, finder, executor, toolbox.emit, ending.stop, ending.abort)
 
 
 def _resolver(toolbox: Toolbox, mover: Relay) -> Resolver:

@@ -3,6 +3,7 @@
 DregsyError                        message, hint, exit_code, kind
 ├── UsageError                     a wrong flag or argument
 ├── ConfigError                    problems: every Problem of the files, with file and line
+├── Outdated                       what a plan file says is no longer so: an image or a target moved
 ├── CredentialsError               no usable login for a host
 ├── RegistryError                  method, url (without secrets), status, codes, retryable
 │   ├── Unauthorized               401, or 403 with a token that lacks the scope
@@ -82,6 +83,12 @@ class ConfigError(DregsyError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+
+
+class Outdated(DregsyError):
+    """What was planned is no longer what would be done: the config, an image or a target is not what it was."""
+
+    kind = "outdated"
 
 
 class CredentialsError(DregsyError):

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from dregsy.errors import Unreachable
 from dregsy.executor import Executor, contained
@@ -27,9 +28,28 @@ from dregsy.model.report import (
     Unlisted,
     Warned,
 )
-from dregsy.resolve import Found, Resolver
+from dregsy.registry.pulls import Pulls
+from dregsy.resolve import Found
 
 _LOOKERS_PER_COPY = 4
+
+
+class Finder(Protocol):
+    """Where a run has its copies from: a Resolver, which looks for them, or what was planned before."""
+
+    pulls: Pulls
+
+    def copies(self, task: Task) -> AsyncGenerator[Found, None]:
+        """Give every image that is to be copied for ``task``, or why one cannot be; see Resolver."""
+
+    def again(self, task: Task, part: Unlisted) -> AsyncGenerator[Found, None]:
+        """Give what ``copies`` could not list."""
+
+    async def decide(self, task: Task, copy: Copy) -> Decision:
+        """Tell for each target whether it needs the image; the copy in the answer has the digest to be copied."""
+
+    async def finish(self) -> int:
+        """End the run of a task; return how many requests were spared."""
 
 
 class Orchestrator:
@@ -42,7 +62,7 @@ class Orchestrator:
     def __init__(
         self,
         plan: Plan,
-        resolver: Resolver,
+        resolver: Finder,
         executor: Executor,
         emit: Listener,
         stop: asyncio.Event,
@@ -124,7 +144,7 @@ class _Run:
     """
 
     def __init__(
-        self, task: Task, plan: Plan, resolver: Resolver, executor: Executor, emit: Listener, stop: asyncio.Event
+        self, task: Task, plan: Plan, resolver: Finder, executor: Executor, emit: Listener, stop: asyncio.Event
     ) -> None:
         self._task = task
         self._workers = plan.parallel * _LOOKERS_PER_COPY

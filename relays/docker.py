@@ -38,11 +38,19 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     dockerhost: str | None = None
-    """Where the daemon listens; what DOCKER_HOST says when not given, else the usual socket."""
+    """Address of the docker daemon.
+
+    ``unix://``, ``tcp://``, or ``ssh://[USER@]HOST[:PORT]`` with the machine's ``ssh``.
+
+    Left out: ``DOCKER_HOST``, else docker's current context, else ``unix:///var/run/docker.sock``
+    """
     api_version: str | None = Field(None, alias="api-version", pattern=r"^[0-9]+\.[0-9]+$")
-    """The version to speak; the daemon's own when not given."""
+    """Version of the daemon's API.
+
+    Left out: ``DOCKER_API_VERSION``, else agreed with the daemon
+    """
     cleanup: bool = True
-    """Remove from the daemon what a copy brought there."""
+    """``false``: leave in the daemon what was pulled."""
     certs_dir: ClassVar[Path] = Path("/etc/docker/certs.d")
     """The daemon's own folder: what lists its registries' tags trusts the same certificates."""
 

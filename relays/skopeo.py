@@ -49,9 +49,19 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     binary: str = Field("skopeo", min_length=1)
+    """The skopeo program.
+
+    Left out: ``skopeo``, found in ``PATH``
+    """
     certs_dir: Path = Field(Path("/etc/skopeo/certs.d"), alias="certs-dir")
+    """Folder with certificates."""
     args: Annotated[list[str], Public()] = []
-    """More options for ``skopeo copy``, behind those of this relay."""
+    """More arguments for ``skopeo copy``, behind those of this relay.
+
+    No logins and no ``${…}``, since every user can read them.
+
+    Left out: none
+    """
 
     @field_validator("args")
     @classmethod

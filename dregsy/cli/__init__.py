@@ -14,7 +14,7 @@ from typing import TextIO
 import click
 
 from dregsy import __version__
-from dregsy.cli import check, demo, health, relays, run, show, verify
+from dregsy.cli import apply, check, demo, health, plan, relays, run, show, verify
 from dregsy.errors import DregsyError, UsageError
 
 BUG = 70
@@ -27,6 +27,7 @@ usage: dregsy -config FILE [-run REGEX] [OPTIONS]
 
   dregsy -config sync.yaml          copy what the file asks for
   dregsy check -config sync.yaml    see whether the file is right; --diff: what would be copied
+  dregsy plan -config sync.yaml     see what that takes; 'dregsy apply' does what was planned
   dregsy verify -config sync.yaml   see whether all that was copied is whole; --repair: mend it
   dregsy demo                       watch it work, with two small registries of its own
   dregsy --help                     all commands and options"""
@@ -49,7 +50,7 @@ def group() -> None:
     """
 
 
-for module in (run, check, verify, show, relays, health, demo):
+for module in (run, plan, apply, check, verify, show, relays, health, demo):
     group.add_command(module.command)
 
 

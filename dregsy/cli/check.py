@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dregsy.cli.options import config_options, json_option, only_option, read_config, shard_option, warn
+from dregsy.cli.options import (
+    config_options,
+    detailed_option,
+    json_option,
+    only_option,
+    read_config,
+    shard_option,
+    warn,
+)
 from dregsy.cli.voice import Manner, lines, log_options
-from dregsy.errors import ConfigError, Problem
+from dregsy.errors import ConfigError, Problem, UsageError
 
 if TYPE_CHECKING:
     from dregsy.config.load import Loaded
@@ -20,12 +28,16 @@ if TYPE_CHECKING:
     from dregsy.model.report import Decision, Outcome
     from dregsy.model.shard import Shard
 
+CHANGES = 2
+"""The exit code, with --detailed-exitcode, when there is something to copy."""
+
 
 @click.command("check")
 @config_options
 @only_option
 @shard_option
 @click.option("--diff", is_flag=True, help="Also ask the registries, and list what is missing or changed at targets.")
+@detailed_option
 @json_option
 @log_options
 def command(  # noqa: PLR0913 - one for each option
@@ -35,6 +47,7 @@ def command(  # noqa: PLR0913 - one for each option
     only: str,
     shard: "Shard | None",
     diff: bool,
+    detailed: bool,
     as_json: bool,
     manner: Manner,
 ) -> int:
@@ -46,6 +59,8 @@ def command(  # noqa: PLR0913 - one for each option
     from dregsy import app
     from dregsy.cli.render import Paint, complaints, problem_data
 
+    if detailed and not diff:
+        raise UsageError("--detailed-exitcode tells what --diff finds", hint="give both, or use 'dregsy plan'")
     try:
         loaded = read_config(config, strict=strict, shard=shard)
         tasks = app.selected(loaded.plan.tasks, only)
@@ -65,7 +80,7 @@ def command(  # noqa: PLR0913 - one for each option
     if diff:
         for line in complaints(ConfigError(unusable), Paint.on(sys.stderr, os.environ)):
             click.echo(line, err=True, color=True)
-        return _diff(loaded, only, manner, as_json=as_json)
+        return _diff(loaded, only, manner, detailed=detailed, as_json=as_json)
     click.echo(f"{name_of(config)} is valid: {extent(loaded.plan, tasks)}")
     return 0
 
@@ -102,8 +117,11 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _diff(loaded: "Loaded", only: str, manner: Manner, *, as_json: bool) -> int:
-    """Compare sources and targets and list what would be copied; 1 when something could not be compared."""
+def _diff(loaded: "Loaded", only: str, manner: Manner, *, detailed: bool, as_json: bool) -> int:
+    """Compare sources and targets and list what would be copied; 1 when something could not be compared.
+
+    Where it is to be ``detailed``, 2 when something is missing or changed.
+    """
     import asyncio
 
     from dregsy import app
@@ -114,6 +132,8 @@ def _diff(loaded: "Loaded", only: str, manner: Manner, *, as_json: bool) -> int:
     work = app.check(loaded.plan, environ=os.environ, found=listing.add, only=only, listeners=[narrator])
     complete = asyncio.run(work)
     code = 0 if complete and not render.failed(listing.counts) else 1
+    if detailed and not code and (listing.counts["missing"] or listing.counts["changed"]):
+        code = CHANGES
     if as_json:
         _write({"complete": complete, "counts": dict(listing.counts), "images": listing.entries})
     else:

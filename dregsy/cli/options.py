@@ -54,6 +54,30 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")(command)
 
 
+def grace_option(command: Command) -> Command:
+    """Add ``--grace``, in seconds."""
+    return click.option(
+        "--grace",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, max=86400),
+        default=25.0,
+        show_default=True,
+        help="How long copies in flight may go on after SIGTERM or Ctrl-C.",
+    )(command)
+
+
+def verified_option(command: Command) -> Command:
+    """Add ``--verify``; the command gets ``verified``."""
+    text = "Look at each image where it was written: is all of it there?"
+    return click.option("--verify", "verified", is_flag=True, help=text)(command)
+
+
+def detailed_option(command: Command) -> Command:
+    """Add ``--detailed-exitcode``; the command gets ``detailed``."""
+    text = "End with 2 when there is something to copy; 0 is for nothing, 1 for errors."
+    return click.option("--detailed-exitcode", "detailed", is_flag=True, help=text)(command)
+
+
 def read_config(config: str | None, *, strict: bool, shard: "Shard | None" = None) -> "Loaded":
     """Read the config file; ConfigError holds all its problems, UsageError tells that none was given."""
     from dregsy.config.load import load

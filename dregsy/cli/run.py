@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dregsy.cli.options import config_options, given, json_option, only_option, shard_option, warn
+from dregsy.cli.options import (
+    config_options,
+    given,
+    grace_option,
+    json_option,
+    only_option,
+    shard_option,
+    verified_option,
+    warn,
+)
 from dregsy.cli.outputs import Left, output_options
 from dregsy.cli.voice import Manner, log_options, on_terminal, voice
 from dregsy.errors import UsageError
@@ -27,21 +36,14 @@ if TYPE_CHECKING:
 @config_options
 @only_option
 @shard_option
-@click.option(
-    "--grace",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, max=86400),
-    default=25.0,
-    show_default=True,
-    help="How long copies in flight may go on after SIGTERM or Ctrl-C.",
-)
+@grace_option
 @click.option(
     "--listen",
     metavar="[HOST]:PORT",
     default="",
     help="Serve /metrics, /healthz and /readyz at this address; without HOST for this machine only.",
 )
-@click.option("--verify", "verified", is_flag=True, help="Look at each image where it was written: is all of it there?")
+@verified_option
 @output_options
 @json_option
 @log_options

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from dregsy.config import keys, locations, relays
+from dregsy.config import keys, locations, mappings, relays
 from dregsy.config.anchors import upstream_reading
 from dregsy.config.problems import Findings, Loc
 from dregsy.model import pattern
@@ -77,7 +77,7 @@ def _vain(task: keys.Task) -> Iterator[tuple[Loc, str, str]]:
             yield ("mappings", number, *way), message, hint
 
 
-def _vain_in(mapping: keys.Mapping) -> Iterator[tuple[Loc, str, str]]:
+def _vain_in(mapping: mappings.Mapping) -> Iterator[tuple[Loc, str, str]]:
     selects = mapping.source.fixed is None
     if selects and mapping.source.text.startswith("regex:!"):
         yield ("from",), "'!' inverts nothing here: it belongs to the names", "name what is to be taken"

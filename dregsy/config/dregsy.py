@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError, create_model
 
-from dregsy.config import advice, keys, locations, relays
+from dregsy.config import advice, keys, locations, mappings, relays
 from dregsy.config.document import Document
 from dregsy.config.fields import LOCATION
 from dregsy.config.problems import Findings, Loc, explained, value_at
@@ -97,9 +97,9 @@ def _check_features(data: Table, relay: relays.Chosen, findings: Findings) -> No
             findings.error(loc, f"relay '{relay.name}' does not support mappings with 'platforms'", "use relay native")
     for loc, platform in _given(data, "platform", Scalar):
         text = platform.strip().lower()
-        feature = Feature.ALL_PLATFORMS if text == keys.ALL else Feature.ONE_PLATFORM
+        feature = Feature.ALL_PLATFORMS if text == mappings.ALL else Feature.ONE_PLATFORM
         if text and not relay.can(feature):
-            what = f"'platform: {keys.ALL}'" if text == keys.ALL else "a 'platform'"
+            what = f"'platform: {mappings.ALL}'" if text == mappings.ALL else "a 'platform'"
             hint = "use relay native or skopeo" if relay.name == relays.DOCKER else "use another relay"
             findings.error(loc, f"relay '{relay.name}' does not support mappings with {what}", hint)
 
@@ -156,12 +156,12 @@ class _Builder:
             where=self._findings.where(loc),
         )
 
-    def _rule(self, loc: Loc, mapping: keys.Mapping) -> Rule:
+    def _rule(self, loc: Loc, mapping: mappings.Mapping) -> Rule:
         return Rule(
             source=mapping.source,
             rewrite=mapping.to,
             tags=TagFilter.parse(mapping.tags),
-            platforms=keys.platforms_of(mapping.platform),
+            platforms=mappings.platforms_of(mapping.platform),
             where=self._findings.where(loc),
             subset=tuple(mapping.platforms or ()),
             exclude=mapping.exclude,

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, model_validator
+from pydantic import BaseModel, ConfigDict, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from dregsy.config.source import Scalar
@@ -200,9 +200,29 @@ def at_least(least: int, most: int = 10**9) -> Callable[[int], int]:
     return check
 
 
-Text = Annotated[str, PlainValidator(read_text)]
-Bool = Annotated[bool, PlainValidator(read_bool)]
-Int = Annotated[int, PlainValidator(read_int)]
-Duration = Annotated[float, PlainValidator(read_duration)]
-Age = Annotated[float, PlainValidator(read_age)]
-Auth = Annotated[Anonymous | Given | None, PlainValidator(read_auth)]
+def written(title: str, **schema: Any) -> WithJsonSchema:
+    """Return how a value is written, for the manual and for editors: in words, and as a JSON Schema."""
+    return WithJsonSchema({**schema, "title": title})
+
+
+def whole_number(least: int, most: int = 10**9) -> WithJsonSchema:
+    """Return how a number within bounds is written."""
+    return written("whole number", type="number", minimum=least, maximum=most)
+
+
+def one_of(*words: str) -> WithJsonSchema:
+    """Return how one of some words is written."""
+    return written("one of " + ", ".join(f"`{word}`" for word in words), enum=[*words])
+
+
+_LOGIN = written("login", type="string", pattern=r"^\s*(none|[A-Za-z0-9+/=\s]*)$")
+_DURATION_WRITTEN = rf"^[-+]?(({_PART})+|0)$"
+_AGE_WRITTEN = rf"^([0-9]+w)?([0-9]+d)?({_PART})*$"
+Text = Annotated[str, PlainValidator(read_text), written("text", type=["string", "number", "boolean"])]
+Bool = Annotated[bool, PlainValidator(read_bool), written("`true` or `false`", type="boolean")]
+Int = Annotated[int, PlainValidator(read_int), written("whole number", type="number")]
+Duration = Annotated[
+    float, PlainValidator(read_duration), written("duration", type=["string", "number"], pattern=_DURATION_WRITTEN)
+]
+Age = Annotated[float, PlainValidator(read_age), written("age", type="string", minLength=1, pattern=_AGE_WRITTEN)]
+Auth = Annotated[Anonymous | Given | None, PlainValidator(read_auth), _LOGIN]

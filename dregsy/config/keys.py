@@ -1,6 +1,5 @@
 """The dregsy dialect's keys: what each is called, what it may be, and what it is when left out."""
 
-import platform as machine
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,156 +9,30 @@ from pydantic_core.core_schema import ValidationInfo
 
 from dregsy.config.fields import (
     LOCATION,
-    Age,
     Bool,
     Duration,
     Int,
     Section,
     Text,
     at_least,
-    is_bool,
     not_null,
     problem,
-    read_bool,
     read_text,
+    whole_number,
+    written,
 )
 from dregsy.config.locations import Location
+from dregsy.config.mappings import Mapping
 from dregsy.config.notify import Notifies
 from dregsy.model.listen import Listen
-from dregsy.model.platform import Platform
-from dregsy.model.ref import HUB_API_NAME, is_repository, is_tag
-from dregsy.model.rewrite import Rewrite, Selection
-from dregsy.model.tagnames import TagNames
-from dregsy.model.tags import TagFilter, TagSet
+from dregsy.model.ref import HUB_API_NAME
 
 LISTER = "lister"
 """The type of errors which tell that a task cannot find out a registry's repositories."""
 
-ALL = "all"
 LEAST_INTERVAL = 30
 MOST_INTERVAL = 10**9
 LISTEN_HINT = "write ':8080', or '0.0.0.0:8080' to be reached from other machines"
-
-
-def read_from(value: Any) -> Selection:
-    """A repository, or an expression that selects several."""
-    try:
-        selection = Selection.parse(read_text(value))
-    except ValueError as error:
-        raise problem("from", str(error)) from None
-    if selection.fixed is not None and not is_repository(selection.fixed):
-        raise problem("from", "'from' is no legal repository name", "no tag, no host, small letters, no '/' at its end")
-    return selection
-
-
-def read_to(value: Any, info: ValidationInfo) -> Rewrite:
-    """What repositories are called at the target."""
-    selection = info.data.get("source") or Selection.parse("any")
-    try:
-        rewrite = Rewrite.parse(read_text(value), selection=selection)
-    except ValueError as error:
-        raise problem("to", str(error)) from None
-    if "source" in info.data and selection.fixed is not None and not is_repository(rewrite.apply(selection.fixed)):
-        raise problem("to", "'to' gives no legal repository name", "no tag, small letters, no '/' at its end")
-    return rewrite
-
-
-def read_tag(value: Any) -> str:
-    """One item of a list of tags."""
-    text = read_text(value)
-    try:
-        TagFilter.parse([text])
-    except ValueError as error:
-        raise problem("tags", str(error)) from None
-    return text
-
-
-def platforms_of(text: str) -> tuple[Platform, ...]:
-    """Return the platforms of a mapping, none for everything; an OS alone is meant for this machine's processor."""
-    text = text.strip().lower()
-    if text in {"", ALL}:
-        return ()
-    return (Platform.parse(text if "/" in text else f"{text}/{machine.machine().lower()}"),)
-
-
-def read_platform(value: Any) -> str:
-    """A platform, or ``all``."""
-    text = read_text(value)
-    try:
-        platforms_of(text)
-    except ValueError:
-        raise problem("platform", "is no platform", "write OS/ARCHITECTURE[/VARIANT] or 'all'") from None
-    return text.strip().lower()
-
-
-def read_some_platform(value: Any) -> Platform:
-    """One of several platforms."""
-    platforms = platforms_of(read_platform(value))
-    if not platforms:
-        raise problem("platform", "is no platform", "write OS/ARCHITECTURE[/VARIANT]")
-    return platforms[0]
-
-
-def read_tag_set(value: Any, info: ValidationInfo) -> TagSet:
-    """Tags, ``semver:`` and ``regex:`` items: one or a list."""
-    key = str(info.field_name).replace("_", "-")
-    try:
-        return TagSet.parse([read_text(item) for item in (value if isinstance(value, list) else [value])], key=key)
-    except ValueError as error:
-        raise problem("tags", str(error)) from None
-
-
-def read_skip_existing(value: Any, info: ValidationInfo) -> TagSet:
-    """``true`` for all tags, or those that never change."""
-    if is_bool(value):
-        return TagSet.parse(["regex: .*"] if read_bool(value) else [], key="skip-existing")
-    return read_tag_set(value, info)
-
-
-def read_to_tag(value: Any) -> str:
-    """How tags are renamed."""
-    text = read_text(value)
-    try:
-        TagNames.parse(text)
-    except ValueError as error:
-        raise problem("to-tag", str(error)) from None
-    return text
-
-
-def read_tag_part(value: Any) -> str:
-    """What stands in front of tags, or behind them."""
-    text = read_text(value)
-    if not is_tag(f"x{text}x"):
-        raise problem("tag", "cannot be a part of a tag", "tags have letters, digits, '_', '.' and '-'")
-    return text
-
-
-def check_platforms(platforms: list[Platform], info: ValidationInfo) -> list[Platform]:
-    """One image or an index of some, but not both."""
-    if not platforms:
-        raise problem("platforms", "needs at least one platform", "leave it out for everything")
-    if info.data.get("platform"):
-        raise problem("platforms", "a mapping has either a 'platform' or 'platforms'", "remove one of them")
-    return platforms
-
-
-class Mapping(Section):
-    """Which images, and what they are called at the targets."""
-
-    source: Annotated[Selection, PlainValidator(read_from)] = Field(alias="from")
-    to: Annotated[Rewrite, PlainValidator(read_to)]
-    tags: list[Annotated[str, PlainValidator(read_tag)]] = Field(default_factory=list)
-    platform: Annotated[str, PlainValidator(read_platform)] = ""
-    platforms: (
-        Annotated[list[Annotated[Platform, PlainValidator(read_some_platform)]], AfterValidator(check_platforms)] | None
-    ) = None
-    exclude: Annotated[TagSet, PlainValidator(read_tag_set)] = TagSet()
-    newer_than: Age | None = Field(None, alias="newer-than")
-    older_than: Age | None = Field(None, alias="older-than")
-    skip_existing: Annotated[TagSet, PlainValidator(read_skip_existing)] = Field(TagSet(), alias="skip-existing")
-    to_tag: Annotated[str, PlainValidator(read_to_tag)] = Field("", alias="to-tag")
-    tag_prefix: Annotated[str, PlainValidator(read_tag_part)] = Field("", alias="tag-prefix")
-    tag_suffix: Annotated[str, PlainValidator(read_tag_part)] = Field("", alias="tag-suffix")
 
 
 def read_name(value: Any) -> str:
@@ -227,26 +100,69 @@ def check_targets(targets: list[Location]) -> list[Location]:
 Place = Annotated[Location, BeforeValidator(not_null("location is nil", LOCATION))]
 
 
+_INTERVAL = written(
+    "whole number", anyOf=[{"const": 0}, {"type": "number", "minimum": LEAST_INTERVAL, "maximum": MOST_INTERVAL}]
+)
+_SCHEDULE = written("cron expression", type="string", pattern=r"^\s*(\S+\s+){4,5}\S+\s*$")
+
+
 class Task(Section):
     """Images to keep in step between a source and its targets."""
 
-    name: Annotated[str, PlainValidator(read_name)]
-    interval: Annotated[Int, AfterValidator(check_interval)] = 0
-    schedule: Annotated[str, PlainValidator(read_schedule)] | None = None
+    name: Annotated[str, PlainValidator(read_name), written("text", type=["string", "number", "boolean"], minLength=1)]
+    """What messages and ``-run`` call the task."""
+    interval: Annotated[Int, AfterValidator(check_interval), _INTERVAL] = 0
+    """Seconds between two starts, 30 or more.
+
+    Left out: 0: run once, at the start
+    """
+    schedule: Annotated[str, PlainValidator(read_schedule), _SCHEDULE] | None = None
+    """Cron expression in local time, instead of ``interval``.
+
+    It has the fields minute, hour, day of month, month and day of week; a sixth field in front is seconds.
+
+    Left out: ``interval`` counts
+    """
     verbose: Bool = False
+    """``true``: the log also has what is up to date, and what the skopeo relay's skopeo says."""
     source: Annotated[Location | None, AfterValidator(not_null("location is nil", LOCATION))]
-    targets: Annotated[list[Place], AfterValidator(check_targets)] | None = None
+    """Where images come from."""
+    targets: Annotated[list[Place], AfterValidator(check_targets)] | None = Field(
+        None, json_schema_extra={"minItems": 1}
+    )
+    """Where images go, instead of ``target``: each image is read once and written to all.
+
+    skopeo, which copies to one place, reads it once for each.
+
+    Left out: ``target`` counts
+    """
     target: Annotated[Location | None, AfterValidator(check_target)]
+    """Where images go.
+
+    Left out: required, or ``targets``
+    """
     mappings: Annotated[
         list[Annotated[Mapping, BeforeValidator(not_null("mapping is nil"))]], AfterValidator(check_mappings)
     ] = Field(default_factory=list)
+    """Which images.
+
+    Left out: the task does nothing
+    """
 
 
 class Limits(Section):
     """Bounds of all listings."""
 
     max_items: Int = Field(0, alias="maxItems")
+    """The most repositories to take from a listing; negative: no limit.
+
+    Left out: 100
+    """
     cache_duration: Duration = Field(0.0, alias="cacheDuration")
+    """How long a listing is kept; negative: not at all.
+
+    Left out: 1h
+    """
 
 
 def check_ttl(seconds: float) -> float:
@@ -260,7 +176,12 @@ class State(Section):
     """The folder for temporary files and the journal, and how long the journal is believed."""
 
     path: Text
+    """The folder; ``state: /var/lib/dregsy`` is the same without a ``ttl``.
+
+    Left out: required
+    """
     ttl: Annotated[Duration, AfterValidator(check_ttl)] = 3600.0
+    """For how long it is believed that a target's tag is what was seen there; ``0``: not at all; 30 days at most."""
 
 
 def read_state(value: Any) -> Any:
@@ -294,14 +215,53 @@ class Config(Section):
     """The whole file, but for the relays' sections."""
 
     relay: Text = ""
+    """What moves the images: ``native`` (ours), ``skopeo``, ``docker``, or another relay that is installed.
+
+    Left out: ``docker`` if there is a ``docker`` section or ``dockerhost``, else ``skopeo`` if there is a ``skopeo``
+    section, else ``native``
+    """
     watch: Bool = False
-    listen: Annotated[Listen, PlainValidator(read_listen)] | None = None
+    """``true``: read the file again when it changes, see [When the file changes](#when-the-file-changes)."""
+    listen: Annotated[Listen, PlainValidator(read_listen), written("`:PORT` or `HOST:PORT`", type="string")] | None = (
+        None
+    )
+    """Serve metrics and health at this address, see [Metrics and health](#metrics-and-health-).
+
+    Left out: nothing is served
+    """
     notify: Notifies = Field(default_factory=list)
+    """Who is told of failures, recoveries and changes, see [Reports and notifications](#reports-and-notifications-).
+
+    Left out: nobody
+    """
     dockerhost: Text = ""
+    """Deprecated: write it in the ``docker`` section.
+
+    Left out: see there
+    """
     api_version: Text = Field("", alias="api-version")
-    parallel: Annotated[Int, AfterValidator(at_least(1, 256))] | None = None
-    retries: Annotated[Int, AfterValidator(at_least(0))] = 2
+    """Deprecated: write it in the ``docker`` section.
+
+    Left out: see there
+    """
+    parallel: Annotated[Int, AfterValidator(at_least(1, 256)), whole_number(1, 256)] | None = None
+    """How many images are copied at once, 1 to 256; how much of that a registry gets to see adapts to it.
+
+    Left out: 16; 4 with relays other than ``native``
+    """
+    retries: Annotated[Int, AfterValidator(at_least(0)), whole_number(0)] = 2
+    """How many more rounds failed copies, listings and tags without a readable date get after all else, 0 or more."""
     timeout: Annotated[Duration, AfterValidator(check_timeout)] = 3600.0
+    """The longest that one copy may take."""
     state: Annotated[State, BeforeValidator(read_state), AfterValidator(check_state)] | None = None
+    """Folder for temporary files and the journal, or ``path`` and ``ttl``, see [The journal](#the-journal-).
+
+    Left out: the system's temporary folder, and no journal
+    """
     lister: Limits = Limits.model_validate({})
+    """Bounds of all listings."""
     tasks: list[Annotated[Task, BeforeValidator(not_null("task is nil", "task"))]] = Field(default_factory=list)
+    """What to do.
+
+    Left out: no tasks
+    """

@@ -3,10 +3,22 @@
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, PlainValidator, TypeAdapter, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, TypeAdapter, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from dregsy.config.fields import Age, Int, Section, Text, at_least, not_null, problem, read_text
+from dregsy.config.fields import (
+    Age,
+    Int,
+    Section,
+    Text,
+    at_least,
+    not_null,
+    one_of,
+    problem,
+    read_text,
+    whole_number,
+    written,
+)
 from dregsy.config.source import Data, Table
 from dregsy.model.endpoint import Secret
 from dregsy.model.notify import Channel, Email, Occasion, Security, Slack, Subscription, Webhook
@@ -17,8 +29,6 @@ _ONE = f"needs exactly one of {', '.join(_CHANNELS)}"
 _HOUR = 3600.0
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST = 254
-_ON_OF_HELM = "true"
-"""What is left of the key ``on`` where a config has been through a reader of YAML 1.1, as Helm's values are."""
 
 
 def read_url(value: Any) -> Secret:
@@ -104,7 +114,8 @@ def as_url(value: Any) -> Any:
 class SlackKeys(Section):
     """An incoming webhook of Slack or of what takes the same."""
 
-    url: Annotated[Secret, PlainValidator(read_url)]
+    url: Annotated[Secret, PlainValidator(read_url), written("http or https address", type="string")]
+    """Where messages go; a secret. Without other keys it may stand for the whole section."""
 
     def channel(self) -> Channel:
         """Return what the keys mean."""
@@ -114,7 +125,11 @@ class SlackKeys(Section):
 class WebhookKeys(SlackKeys):
     """An address that takes JSON of ours."""
 
-    secret: Annotated[Secret | None, PlainValidator(read_secret)] = None
+    secret: Annotated[Secret | None, PlainValidator(read_secret), written("text", type="string")] = None
+    """What messages are signed with; the receiver has it, too.
+
+    Left out: no signature
+    """
 
     def channel(self) -> Channel:
         """Return what the keys mean."""
@@ -132,21 +147,43 @@ def check_password(password: Secret | None, info: ValidationInfo) -> Secret | No
     return password
 
 
-Address = Annotated[str, PlainValidator(read_address)]
+Address = Annotated[str, PlainValidator(read_address), written("text", type="string")]
 
 
 class EmailKeys(Section):
     """A mail server, and who writes to whom."""
 
-    host: Annotated[str, PlainValidator(read_server)]
-    port: Annotated[Int, AfterValidator(at_least(1, 65535))] | None = None
-    security: Annotated[Security, PlainValidator(read_security)] = Security.STARTTLS
+    host: Annotated[str, PlainValidator(read_server), written("host", type="string")]
+    """Name or address of the mail server."""
+    port: Annotated[Int, AfterValidator(at_least(1, 65535)), whole_number(1, 65535)] | None = None
+    """Its port.
+
+    Left out: 587; 465 with ``tls``, 25 with ``none``
+    """
+    security: Annotated[Security, PlainValidator(read_security), one_of(*Security)] = Security.STARTTLS
+    """``starttls``, ``tls`` from the start, or ``none``.
+
+    Left out: ``starttls``
+    """
     username: Text = ""
-    password: Annotated[Secret | None, PlainValidator(read_secret), AfterValidator(check_password)] = Field(
-        None, validate_default=True
-    )
+    """The login.
+
+    Left out: none
+    """
+    password: Annotated[
+        Secret | None,
+        PlainValidator(read_secret),
+        AfterValidator(check_password),
+        written("text", type="string"),
+    ] = Field(None, validate_default=True)
+    """Its password; not with ``security: none``, unless the server is this machine.
+
+    Left out: none
+    """
     sender: Address = Field(alias="from")
+    """Who writes."""
     recipients: Annotated[list[Address], BeforeValidator(as_list), AfterValidator(not_empty)] = Field(alias="to")
+    """To whom, one or several."""
 
     def channel(self) -> Channel:
         """Return what the keys mean."""
@@ -161,8 +198,11 @@ class EmailKeys(Section):
         )
 
 
+_OCCASION = written("occasion", enum=[*Occasion])
 Occasions = Annotated[
-    list[Annotated[Occasion, PlainValidator(read_occasion)]], BeforeValidator(as_list), AfterValidator(not_empty)
+    list[Annotated[Occasion, PlainValidator(read_occasion), _OCCASION]],
+    BeforeValidator(as_list),
+    AfterValidator(not_empty),
 ]
 
 
@@ -170,10 +210,26 @@ class Notify(Section):
     """One channel, and when it is used."""
 
     webhook: Annotated[WebhookKeys, BeforeValidator(as_url)] | None = None
+    """A program that takes JSON."""
     slack: Annotated[SlackKeys, BeforeValidator(as_url)] | None = None
+    """Slack, Mattermost or Rocket.Chat."""
     email: EmailKeys | None = None
-    on: Occasions | None = Field(None, validation_alias=AliasChoices("on", _ON_OF_HELM))
+    """People, by mail."""
+    on: Occasions | None = None
+    """Of what: ``failure``, ``recovery`` after that, ``change``: images were copied.
+
+    Left out: ``[failure, recovery]``
+    """
+    on_of_helm: Occasions | None = Field(None, alias="true")
+    """What Helm, a reader of YAML 1.1, makes of ``on``; not to be written.
+
+    Left out: nothing
+    """
     repeat: Annotated[Age, AfterValidator(check_repeat)] = 86400.0
+    """After how long the same is told again, 1h or more.
+
+    Left out: 24h
+    """
 
     @model_validator(mode="before")
     @classmethod
@@ -193,8 +249,8 @@ class Notify(Section):
         """Return what the keys mean."""
         keys = self.webhook or self.slack or self.email
         assert keys is not None
-        on = {} if self.on is None else {"on": frozenset(self.on)}
-        return Subscription(keys.channel(), repeat=self.repeat, **on)
+        on = self.on or self.on_of_helm
+        return Subscription(keys.channel(), repeat=self.repeat, **({"on": frozenset(on)} if on else {}))
 
 
 Notifies = list[Annotated[Notify, BeforeValidator(not_null(_ONE, "notify"))]]

@@ -27,6 +27,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     certs_dir: Path | None = Field(default=None, alias="certs-dir")
+    """Folder with certificates.
+
+    Left out: ``/etc/dregsy/certs.d``, then ``/etc/docker/certs.d``, then ``/etc/containers/certs.d``
+    """
 
 
 class NativeRelay:

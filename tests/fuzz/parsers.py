@@ -9,9 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
+from dregsy.config import planfile as plans
 from dregsy.config.load import load
 from dregsy.credentials.dockerconfig import DockerConfig
-from dregsy.errors import ConfigError, CredentialsError, DregsyError, ImageError, RegistryError
+from dregsy.errors import ConfigError, CredentialsError, DregsyError, ImageError, RegistryError, UsageError
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Login, Secret
 from dregsy.model.manifest import Manifest
@@ -109,8 +110,21 @@ def certificate(data: bytes) -> None:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
 
 
+def planfile(data: bytes) -> None:
+    """A plan file is legal in all its parts, or is refused in a way that can be printed."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "plan.json"
+        file.write_bytes(data)
+        with suppress(UsageError), refused(UsageError) as told:
+            proposal, _ = plans.read(str(file))
+            for copy in proposal.copies:
+                assert copy.source.digest is not None
+                assert all(is_repository(target.ref.repository) for target in copy.targets)
+    assert all(one.isprintable() for one in told)
+
+
 PARSERS: Mapping[str, Callable[[bytes], None]] = {
-    one.__name__: one for one in (reference, header, token, manifest, link, config, dockerconfig, certificate)
+    one.__name__: one for one in (reference, header, token, manifest, link, config, dockerconfig, certificate, planfile)
 }
 CORPUS = Path(__file__).parent / "corpus"
 

@@ -81,8 +81,23 @@ def streamed(lines: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
     return told
 
 
+@dataclass(frozen=True)
+class Built:
+    """The daemon that has built the image, and the base that it was built on."""
+
+    daemon: Dockerd
+    client: APIClient
+    base: str
+
+    def build(self, name: str, **arguments: str) -> str:
+        """Build the image, with more arguments; return what was said."""
+        given = {"BASE": self.base, **arguments}
+        lines = self.client.build(path=str(ROOT), tag=name, buildargs=given, network_mode="host", decode=True, rm=True)
+        return "".join(str(line.get("stream", "")) for line in streamed(lines))
+
+
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dockerd, APIClient]]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     """A daemon that has built the image."""
     folder = tmp_path_factory.mktemp("image")
     with DockerRegistry(folder / "hub") as hub, Dockerd() as daemon:
@@ -94,20 +109,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dockerd, A
             pushed = streamed(client.push(base, tag="slim", stream=True, decode=True))
             digest = next(line["aux"]["Digest"] for line in pushed if "aux" in line)
             client.remove_image(f"{base}:slim")
-            arguments = {"BASE": f"{base}@{digest}"}
-            build = client.build(
-                path=str(ROOT), tag=NAME, buildargs=arguments, network_mode="host", decode=True, rm=True
-            )
-            streamed(build)
-            yield daemon, client
+            made = Built(daemon, client, f"{base}@{digest}")
+            made.build(NAME)
+            yield made
         finally:
             client.close()
 
 
 @pytest.fixture
-def containers(built: tuple[Dockerd, APIClient], tmp_path: Path) -> Iterator[Containers]:
+def containers(built: Built, tmp_path: Path) -> Iterator[Containers]:
     """Run containers of the image; none is left afterwards."""
-    daemon, client = built
-    yield Containers(daemon, client, tmp_path)
+    client = built.client
+    yield Containers(built.daemon, client, tmp_path)
     for container in client.containers(all=True):
         client.remove_container(container["Id"], force=True)

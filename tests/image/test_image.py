@@ -10,7 +10,8 @@ import yaml
 
 from dregsy import __version__
 from dregsy.embedded import images
-from tests.image.conftest import NAME, Containers
+from tests.image.conftest import NAME, Built, Containers
+from tests.image.snapshots import Snapshots
 from tests.testbed.command import mirror
 from tests.testbed.faults import Fault, Gate
 from tests.testbed.proxy import RecordingProxy
@@ -157,3 +158,17 @@ def test_the_state_may_be_a_volume(
 
     assert ran.code == 0, ran.said
     assert kept.said == ".dregsy-journal\n"
+
+
+def test_debian_of_a_day(built: Built) -> None:
+    """With ``SNAPSHOT`` all packages come from there, by that day, and from nowhere else."""
+    day = "20260101T000000Z"
+    with Snapshots() as archive:
+        said = built.build("dregsy:pinned", SNAPSHOT=day, SNAPSHOTS=f"http://{archive.host}/archive")
+    built.client.remove_image("dregsy:pinned")
+
+    assert {"debian", "debian-security"} == {suite for suite, _ in archive.asked}
+    assert {stamp for _, stamp in archive.asked} == {day}
+    sources = [line.split()[1] for line in said.splitlines() if line.startswith("Get:")]
+    assert sources
+    assert {one for one in sources if not one.startswith(f"http://{archive.host}/archive/")} == set()

@@ -85,6 +85,7 @@ class AwsApi(Served):
         self.ttl = ttl
         self.spoiled = ""
         """What is said instead of a token."""
+        self._clients: dict[str, Any] = {}
         self._moto = f"http://{moto.host}"
         self._issued = issued
         self.public: set[str] = set()
@@ -107,6 +108,11 @@ class AwsApi(Served):
 
     def client(self, account: str = ACCOUNT) -> Any:
         """Return a client of AWS's that asks moto itself, for a test to prepare and to look."""
+        if account not in self._clients:  # making one takes a tenth of a second
+            self._clients[account] = self._made(account)
+        return self._clients[account]
+
+    def _made(self, account: str) -> Any:
         session = boto3.session.Session("AKIATEST", "secret", region_name=REGION)
         if account != ACCOUNT:
             sts = session.client("sts", endpoint_url=self._moto)

@@ -148,3 +148,14 @@ async def test_diff_of_shards(dregsy: Dregsy, config: str) -> None:
     sources = [[image["source"] for image in json.loads(shard.out)["images"]] for shard in shards]
     whole = json.loads((await dregsy("check", "--diff", "--json", "-config", config)).out)["images"]
     assert sorted(image["source"] for image in whole) == sorted(sources[0] + sources[1])
+
+
+async def test_detailed_exit_code(dregsy: Dregsy, config: str) -> None:
+    """``--detailed-exitcode`` is for what ``--diff`` finds: 2 for work, 0 for none; alone it means nothing."""
+    command = ("check", "-config", config, "-run", "first", "--detailed-exitcode")
+    alone = await dregsy(*command)
+    before = await dregsy(*command, "--diff")
+    await dregsy("-config", config, "-run", "first")
+    after = await dregsy(*command, "--diff")
+
+    assert (alone.code, "--diff" in alone.err, before.code, after.code) == (1, True, 2, 0)
