@@ -21,6 +21,7 @@ from tests.testbed.certificates import Authority
 ELSEWHERE = {
     ("docs/docker.md", "docker buildx build"): "needs BuildKit and a registry; tests/image builds the image",
     ("docs/kubernetes.md", "kubectl apply -k"): "needs a cluster; tests/deploy checks these manifests",
+    ("docs/plan.md", "dregsy plan"): "tests/e2e/test_plan.py runs the page's example",
     ("docs/recipes/kubernetes.md", "kubectl create secret"): "needs a cluster",
     ("docs/recipes/kubernetes.md", "kubectl logs"): "needs a cluster",
     ("docs/registries/azure.md", "az acr token create"): "needs an account at Azure",
