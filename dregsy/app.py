@@ -89,6 +89,10 @@ async def run(  # noqa: PLR0913 - one for each option of the command
                     break
                 if loaded.plan.listen != plan.listen:
                     emit(Warned("", "'listen' is another one now: that counts when dregsy is started anew"))
+                if isinstance(origin, ConfigFile):
+                    if loaded.notify != origin.loaded.notify:
+                        emit(Warned("", "'notify' is another one now: that counts when dregsy is started anew"))
+                    origin.loaded = loaded
                 plan, tasks = loaded.plan, selected(loaded.plan.tasks, only)
                 emit(Reloaded(ok=True, problems=loaded.warnings, tasks=tasks, timeout=plan.timeout))
     return exit_code(tasks, reports)

@@ -47,6 +47,12 @@ class ConfigFile:
         self.is_lasting = Path(name).is_file()
         """Whether it can be read again, unlike the standard input and other pipes."""
         self.loaded = self._shared(load(name, environ=environ, strict=strict, stdin=stdin, files=self.files))
+        """What it said when it was read to be run."""
+
+    @property
+    def identity(self) -> str:
+        """What tells it apart from other files."""
+        return str(Path(self.name).resolve()) if self.is_lasting else self.name
 
     async def read_again(self) -> Loaded:
         """Return what the file says now."""

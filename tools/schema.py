@@ -26,6 +26,7 @@ from dregsy.config.relays import DOCKER, NATIVE, SKOPEO
 from dregsy.config.source import Scalar, Table
 
 ROOT = Path(__file__).resolve().parent.parent
+_UNITS = ((3600, "h"), (60, "m"), (1, "s"))
 FILE = ROOT / "docs/config/dregsy.schema.json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -188,7 +189,8 @@ def _default(given: Schema) -> Any:
     """Return what counts where a key is left out, as a user would write it; None where that takes words."""
     default = given.get("default")
     if given.get("title") == "duration" and default:
-        return f"{default / 3600:g}h" if default % 3600 == 0 else f"{default / 60:g}m"
+        size, unit = next((size, unit) for size, unit in _UNITS if default % size == 0 or size == 1)
+        return f"{default / size:g}{unit}"
     return default if isinstance(default, bool | int) else default if default and isinstance(default, str) else None
 
 

@@ -137,18 +137,6 @@ def _report_row(report: Report) -> tuple[str, ...]:
     return (one_line(report.task.name), *counts, sent_text, duration(seconds), rate(sent, seconds) if sent else "")
 
 
-def report_data(reports: Sequence[Report], exit_code: int) -> dict[str, Any]:
-    """Return the last runs of all tasks as plain data."""
-    return {
-        "ok": exit_code == 0,
-        "exit_code": exit_code,
-        "tasks": [
-            {**totals(report), "warnings": list(report.warnings), "images": [facts(one) for one in report.outcomes]}
-            for report in reports
-        ],
-    }
-
-
 def plan_data(plan: Plan) -> dict[str, Any]:
     """Return a plan as plain data in the words of the config file, without secrets."""
     return {

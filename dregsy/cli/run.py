@@ -20,10 +20,12 @@ from dregsy.cli.options import (
     verified_option,
     warn,
 )
+from dregsy.cli.outputs import Left, output_options
 from dregsy.cli.voice import Manner, log_options, on_terminal, voice
 from dregsy.errors import UsageError
 
 if TYPE_CHECKING:
+    from dregsy.config.load import Loaded
     from dregsy.model.listen import Listen
     from dregsy.model.plan import Plan
     from dregsy.model.report import Event, Listener, Report
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     help="Serve /metrics, /healthz and /readyz at this address; without HOST for this machine only.",
 )
 @verified_option
+@output_options
 @json_option
 @log_options
 def command(  # noqa: PLR0913 - one for each option
@@ -53,6 +56,7 @@ def command(  # noqa: PLR0913 - one for each option
     grace: float,
     listen: str,
     verified: bool,
+    left: Left,
     as_json: bool,
     manner: Manner,
 ) -> int:
@@ -72,15 +76,18 @@ def command(  # noqa: PLR0913 - one for each option
     gc.freeze()
     gc.enable()
     address = _address(listen)
-    file = ConfigFile(given(config), environ=os.environ, strict=strict, stdin=sys.stdin, shard=shard)
-    warn(file.loaded)
-    last = LastReports()
-    with voice(as_json=as_json, manner=manner) as listener:
-        address = address or file.loaded.plan.listen
-        run = partial(dregsy.app.run, file, environ=os.environ, only=only, grace=grace, verified=verified)
-        code = asyncio.run(_served(run, file.loaded.plan, address, only, [last, listener]))
-    conclude(last.reports, code, as_json=as_json, manner=manner)
-    return code
+    with left.kept(config):
+        file = ConfigFile(given(config), environ=os.environ, strict=strict, stdin=sys.stdin, shard=shard)
+        warn(file.loaded)
+        last = LastReports()
+        with voice(as_json=as_json, manner=manner) as listener:
+            address = address or file.loaded.plan.listen
+            run = partial(dregsy.app.run, file, environ=os.environ, only=only, grace=grace, verified=verified)
+            listeners: list[Listener] = [last, listener, *left.listeners(file, listener)]
+            told = partial(_told, run, file.loaded, (file.identity, str(shard), only))
+            code = asyncio.run(_served(told, file.loaded.plan, address, only, listeners))
+        conclude(last.reports, code, as_json=as_json, manner=manner)
+        return left.finish(code)
 
 
 def _address(text: str) -> "Listen | None":
@@ -117,6 +124,30 @@ async def _served(
         return await run(listeners=[*listeners, metrics, health])
 
 
+async def _told(
+    run: "Callable[..., Awaitable[int]]",
+    loaded: "Loaded",
+    identity: "Sequence[str]",
+    *,
+    listeners: "Sequence[Listener]",
+) -> int:
+    """Do the run, and have the ends of tasks told to those whom the file names, if it names anybody.
+
+    ``identity`` tells apart the runs that share a folder for their state.
+    """
+    if not loaded.notify:
+        return await run(listeners=listeners)
+
+    from dregsy.notify.memory import Memory, file_for
+    from dregsy.notify.notifier import Ways, notifying
+
+    plan = loaded.plan
+    certs = next((task.source.certs for task in plan.tasks), ())  # they are the relay's, and the same for all
+    memory = Memory(file_for(plan.state.path, *identity) if plan.state else None)
+    async with notifying(loaded.notify, memory, Ways(os.environ, certs), partial(_tell, listeners)) as notifier:
+        return await run(listeners=[*listeners, notifier])
+
+
 def _tell(listeners: "Sequence[Listener]", event: "Event") -> None:
     for listener in listeners:
         listener(event)
@@ -128,7 +159,9 @@ def conclude(reports: "tuple[Report, ...]", code: int, *, as_json: bool, manner:
 
     paint = render.Paint.on(sys.stdout, os.environ)
     if as_json:
-        click.echo(json.dumps(render.report_data(reports, code), indent=2))
+        from dregsy.reports.data import report_data
+
+        click.echo(json.dumps(report_data(reports, code), indent=2))
     elif manner.as_json:
         return
     elif on_terminal(as_json=as_json) and reports:

@@ -46,6 +46,9 @@ def _general(config: keys.Config) -> Iterator[tuple[Loc, str, str]]:
         yield ("lister", "maxItems"), "is negative: listings have no limit", ""
     if config.lister.cache_duration < 0:
         yield ("lister", "cacheDuration"), "is negative: listings are not kept", ""
+    for position, one in enumerate(config.notify):
+        if one.is_open:
+            yield ("notify", position), "is sent in the clear: everybody on the way can read it", "write https://"
     durations: dict[Loc, float] = {
         ("lister", "cacheDuration"): config.lister.cache_duration,
         ("timeout",): config.timeout,

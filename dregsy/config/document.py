@@ -24,15 +24,23 @@ def resolve(
     environ: Mapping[str, str],
     verbatim: frozenset[str] = frozenset(),
     files: Files | None = None,
+    but: frozenset[str] = frozenset(),
 ) -> Document:
     """Build the document of a file; nothing is replaced in values below keys named in ``verbatim``.
 
+    ``but`` are top-level keys below which these are keys like any other.
     ``files`` notes the files that ``${file:…}`` names.
     Raises ConfigError when it grows beyond ``source.NODE_LIMIT`` or ``source.FILE_LIMIT``, or for a wrong merge key.
     """
-    resolution = _Resolution(read.file, environ, verbatim, files or Files())
+    resolution = _Resolution(read.file, environ, verbatim, files or Files(), but)
     data = None if read.root is None else resolution.value(read.root, (), replaced=True)
     return Document(read.file, data, resolution.unresolved)
+
+
+def as_written(read: source.Source) -> Data:
+    """Return the data of a file that was resolved before, with every ``${…}`` as it stands there."""
+    nothing = _Resolution(read.file, {}, frozenset(), Files())
+    return None if read.root is None else nothing.value(read.root, (), replaced=False)
 
 
 @dataclass(slots=True)
@@ -41,6 +49,7 @@ class _Resolution:
     environ: Mapping[str, str]
     verbatim: frozenset[str]
     files: Files
+    but: frozenset[str] = frozenset()
     unresolved: dict[Loc, environment.Unresolved] = field(default_factory=dict)
     count: int = 0
     room: int = source.FILE_LIMIT
@@ -56,10 +65,11 @@ class _Resolution:
                 items.append(self.value(item, (*loc, position), replaced=replaced))
             return items
         table = Table(node.line)
+        verbatim = frozenset[str]() if self.but.intersection(loc[:1]) else self.verbatim
         for key, value in self._pairs(node, len(loc)):
             name = str(key.text)
             table.lines[name] = key.line
-            table[name] = self.value(value, (*loc, name), replaced=replaced and name not in self.verbatim)
+            table[name] = self.value(value, (*loc, name), replaced=replaced and name not in verbatim)
         return table
 
     def _count(self, node: Node, depth: int) -> None:

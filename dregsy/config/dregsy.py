@@ -22,6 +22,9 @@ from dregsy.relay import Feature
 VERBATIM = frozenset({"from", "to", "tags", "exclude", "skip-existing", "to-tag"})
 """Keys below which nothing is replaced: ``${1}`` belongs to the expression."""
 
+NOT_VERBATIM = frozenset({"notify"})
+"""Top-level keys below which they mean something else: whom a mail is from."""
+
 OWN_KEYS = "x-"
 """What users' own keys at the top level start with; they hold anchors, and nobody looks at them."""
 

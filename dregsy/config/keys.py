@@ -23,6 +23,7 @@ from dregsy.config.fields import (
 )
 from dregsy.config.locations import Location
 from dregsy.config.mappings import Mapping
+from dregsy.config.notify import Notifies
 from dregsy.config.timeouts import TimeoutsSection
 from dregsy.model.listen import Listen
 from dregsy.model.ref import HUB_API_NAME
@@ -228,6 +229,11 @@ class Config(Section):
     """Serve metrics and health at this address, see [Metrics and health](#metrics-and-health-).
 
     Left out: nothing is served
+    """
+    notify: Notifies = Field(default_factory=list)
+    """Who is told of failures, recoveries and changes, see [Reports and notifications](#reports-and-notifications-).
+
+    Left out: nobody
     """
     dockerhost: Text = ""
     """Deprecated: write it in the ``docker`` section.

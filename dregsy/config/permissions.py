@@ -7,7 +7,9 @@ from stat import S_IROTH, S_ISREG
 from dregsy.config.problems import Findings, Loc
 from dregsy.config.source import Data, Items, Scalar, Table
 
-_SECRET = "auth"  # noqa: S105 - the name of a key
+_SECRETS = frozenset({"auth"})
+_NOTIFY = "notify"
+_SECRETS_OF_NOTIFY = frozenset({"password", "secret", "slack", "url", "webhook"})
 _NOBODY = "none"
 
 
@@ -17,23 +19,24 @@ def give(file: str, data: Data, findings: Findings) -> None:
         mode = Path(file).stat().st_mode
     except (OSError, ValueError):
         return
-    place = next(_logins(data, ()), None)
+    place = next(_written(data, (), _SECRETS), None)
     if place is not None and S_ISREG(mode) and mode & S_IROTH:
         hint = "chmod o-r it, or write ${NAME} or ${file:/path} for the login"
-        findings.warning(place, "is a login that everybody on this machine can read", hint)
+        what = "secret" if place[0] == _NOTIFY else "login"
+        findings.warning(place, f"is a {what} that everybody on this machine can read", hint)
 
 
-def _logins(data: Data, at: Loc) -> Iterator[Loc]:
-    """Find the logins that are written out; the depth of a file is bounded."""
+def _written(data: Data, at: Loc, secrets: frozenset[str]) -> Iterator[Loc]:
+    """Find the values of ``secrets`` that are written out; the depth of a file is bounded."""
     if isinstance(data, Table):
         for key, value in data.items():
-            if key == _SECRET and isinstance(value, Scalar) and _is_login(value):
+            if key in secrets and isinstance(value, Scalar) and _is_written_out(value):
                 yield (*at, key)
-            yield from _logins(value, (*at, key))
+            yield from _written(value, (*at, key), _SECRETS_OF_NOTIFY if (*at, key) == (_NOTIFY,) else secrets)
     elif isinstance(data, Items):
         for position, one in enumerate(data):
-            yield from _logins(one, (*at, position))
+            yield from _written(one, (*at, position), secrets)
 
 
-def _is_login(text: Scalar) -> bool:
+def _is_written_out(text: Scalar) -> bool:
     return "${" not in text.written and text.strip() not in {"", _NOBODY}

@@ -1,6 +1,8 @@
 """The chart of deploy/helm, rendered by Helm itself."""
 
 import json
+import shutil
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +174,26 @@ def test_the_schema_knows_all_values() -> None:
     schema = json.loads((FOLDER / "values.schema.json").read_text())
 
     assert set(schema["properties"]) - {"global"} == set(values)
+
+
+def test_notifications_in_values(tmp_path: Path) -> None:
+    """Who is told, and of what, gets through Helm, which reads the key ``on`` as a boolean."""
+    folder = tmp_path / "chart"
+    shutil.copytree(FOLDER, folder)
+    values = yaml.safe_load((folder / "values.yaml").read_text())
+    values["config"]["notify"] = "NOTIFY"
+    item = "\n  - slack: https://hooks.test/x\n    on: [change]"
+    (folder / "values.yaml").write_text(yaml.safe_dump(values).replace("NOTIFY", item))
+
+    with Chart.load(str(folder)) as chart:
+        texts = chart.render(values={}, name="mirror", namespace="tools")
+
+    (text,) = [
+        one["data"]["config.yaml"]
+        for name, text in texts.items()
+        if name.endswith(".yaml")
+        for one in yaml.safe_load_all(text)
+        if one and one["kind"] == "ConfigMap"
+    ]
+    (told,) = load("-", environ={}, strict=True, stdin=StringIO(text)).notify
+    assert [str(one) for one in told.on] == ["change"]

@@ -13,6 +13,7 @@ from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given,
 from dregsy.model.plan import Copy, Cron, Every, Once, Plan, RelayChoice, Task
 from dregsy.model.ref import Ref
 from dregsy.model.report import Decision, Failure, Moved, Outcome, Reason, Report, Status
+from dregsy.reports.data import report_data
 from relays.native.relay import Settings
 
 PLAIN, COLOURED = Paint(), Paint(colour=True)
@@ -129,7 +130,7 @@ def test_bytes_that_nobody_counted() -> None:
     row = render.report_text([report], PLAIN).splitlines()[1]
 
     assert row.split()[5:] == ["unknown", "2.0", "s"]
-    assert [task["bytes_written"] for task in render.report_data([report], 0)["tasks"]] == [None]
+    assert [task["bytes_written"] for task in report_data([report], 0)["tasks"]] == [None]
 
 
 def test_report_table_in_colour() -> None:
@@ -139,17 +140,6 @@ def test_report_table_in_colour() -> None:
 
     assert coloured != plain
     assert click.unstyle(coloured) == plain
-
-
-def test_report_data() -> None:
-    """As data a report has the totals and every image."""
-    data = render.report_data(reports(), 1)
-
-    first = data["tasks"][0]
-    assert json.loads(json.dumps(data)) == data
-    assert (data["ok"], first["copied"], first["failed"], first["warnings"]) == (False, 1, 1, ["odd"])
-    assert [image["status"] for image in first["images"]] == ["copied", "failed"]
-    assert first["images"][1]["hint"] == "is it up?"
 
 
 @pytest.mark.parametrize(

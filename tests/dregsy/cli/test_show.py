@@ -101,3 +101,21 @@ def test_only_some_tasks(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["show", "-config", file, "-run", "!nightly", "--json"])
 
     assert [task["name"] for task in json.loads(capsys.readouterr().out)["tasks"]] == ["other"]
+
+
+def test_who_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Channels are shown by their hosts, with their occasions; what is secret of them is not."""
+    file = tmp_path / "sync.yaml"
+    file.write_text(
+        "notify:\n- slack: https://hooks.test/s3cret\n- {slack: 'https://h.test', on: change, repeat: 2h}\n"
+    )
+    file.chmod(0o600)
+
+    main(["show", "-config", str(file)])
+
+    shown = capsys.readouterr().out
+    assert yaml.safe_load(shown)["notify"] == [
+        {"channel": "slack hooks.test", "on": ["failure", "recovery"], "repeat": "24 h 0 min"},
+        {"channel": "slack h.test", "on": ["change"], "repeat": "2 h 0 min"},
+    ]
+    assert "s3cret" not in shown

@@ -91,6 +91,22 @@ def test_verbatim_keys() -> None:
     assert list(read.unresolved) == [("other",)]
 
 
+def test_verbatim_keys_elsewhere() -> None:
+    """Below other keys at the top the same names mean something else, and their values are replaced."""
+    read = source.read("-", StringIO("a: {to: '${X}'}\nb: [{to: '${X}', c: {to: '${X}'}}]"))
+
+    data = document.resolve(read, {"X": "5"}, frozenset({"to"}), but=frozenset({"b"})).data
+
+    assert data == {"a": {"to": "${X}"}, "b": [{"to": "5", "c": {"to": "5"}}]}
+
+
+def test_as_written() -> None:
+    """A file can be had with all ``${…}`` in it, but with aliases and merge keys resolved."""
+    read = source.read("-", StringIO("a: &a {x: '${X}'}\nb: {<<: *a, y: '${file:/z}'}\nc: ~"))
+
+    assert document.as_written(read) == {"a": {"x": "${X}"}, "b": {"x": "${X}", "y": "${file:/z}"}, "c": None}
+
+
 def test_unresolved() -> None:
     """All that cannot be replaced is told, with its place."""
     read = resolved("a: ${X}\nb: [ok, '${Y}']")

@@ -15,6 +15,29 @@ tasks:
 
 
 @pytest.mark.parametrize(
+    ("item", "field"),
+    [
+        ("slack: https://hooks.test/x", "notify[0].slack"),
+        ("slack: {url: https://hooks.test/x}", "notify[0].slack.url"),
+        ('webhook: {url: "${URL}", secret: x}', "notify[0].webhook.secret"),
+        ("email: {host: m.test, from: a@b.test, to: a@b.test, username: u, password: x}", "notify[0].email.password"),
+        ('slack: "${URL}"', ""),
+        ("email: {host: m.test, from: a@b.test, to: a@b.test}", ""),
+    ],
+)
+def test_secrets_of_notify(tmp_path: Path, item: str, field: str) -> None:
+    """So are addresses of webhooks, and all that proves to be somebody."""
+    file = tmp_path / "sync.yaml"
+    file.write_text(f"notify: [{{{item}}}]\n")
+    file.chmod(0o644)
+
+    warnings = load(str(file), environ={"URL": "https://hooks.test/x"}).warnings
+
+    expected = [(field, "is a secret that everybody on this machine can read")] if field else []
+    assert [(one.field, one.message) for one in warnings] == expected
+
+
+@pytest.mark.parametrize(
     ("mode", "auth", "told"),
     [
         (0o644, AUTH, True),
