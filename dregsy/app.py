@@ -29,6 +29,7 @@ from dregsy.model.report import (
     Warned,
 )
 from dregsy.orchestrator import Finder, Orchestrator
+from dregsy.orders import Orders
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.registry.repositories import Repositories
@@ -57,14 +58,15 @@ async def run(  # noqa: PLR0913 - one for each option of the command
     grace: float = GRACE,
     verified: bool = False,
     clock: Clock | None = None,
+    orders: Orders | None = None,
 ) -> int:
     """Run the tasks whose names match ``only`` until none is left or a signal comes; return the exit code.
 
     That is 0 when the last run of each task left nothing undone, else 1. The first SIGTERM or SIGINT
     lets copies in flight finish for up to ``grace`` seconds, a second one cancels them. A ConfigFile is
     read again on SIGHUP, and when its plan says ``watch`` and it changes: between two tasks the new plan
-    takes the old one's place. ``verified`` looks at each image where it was written. Raises UsageError for a
-    filter that is no expression, and RelayUnavailable.
+    takes the old one's place. ``verified`` looks at each image where it was written. ``orders`` may come meanwhile.
+    Raises UsageError for a filter that is no expression, and RelayUnavailable.
     """
     last = LastReports()
     emit = _to_all([last, *listeners])
@@ -83,7 +85,7 @@ async def run(  # noqa: PLR0913 - one for each option of the command
                 async with _working(plan, environ, emit) as (toolbox, mover):
                     ending.working = True
                     orchestrator = _orchestrator(plan, toolbox, mover, ending, verified=verified)
-                    await serve(tasks, orchestrator.run, clock=clock, stop=ending.turn, emit=emit)
+                    await serve(tasks, orchestrator.run, clock=clock, stop=ending.turn, emit=emit, orders=orders)
                     reports = last.reports
                 if (loaded := reloads.take()) is None:
                     break

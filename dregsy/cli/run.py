@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     "--listen",
     metavar="[HOST]:PORT",
     default="",
-    help="Serve /metrics, /healthz and /readyz at this address; without HOST for this machine only.",
+    help="Serve the status page, /metrics, /healthz and /readyz at this address; without HOST for this machine only.",
 )
 @verified_option
 @json_option
@@ -76,7 +77,7 @@ def command(  # noqa: PLR0913 - one for each option
     warn(file.loaded)
     last = LastReports()
     with voice(as_json=as_json, manner=manner) as listener:
-        address = address or file.loaded.plan.listen
+        address = _with_token(address, file.loaded.plan.listen)
         run = partial(dregsy.app.run, file, environ=os.environ, only=only, grace=grace, verified=verified)
         code = asyncio.run(_served(run, file.loaded.plan, address, only, [last, listener]))
     conclude(last.reports, code, as_json=as_json, manner=manner)
@@ -94,6 +95,11 @@ def _address(text: str) -> "Listen | None":
         raise UsageError(f"--listen {text!r} {error}", hint=hint) from None
 
 
+def _with_token(flag: "Listen | None", key: "Listen | None") -> "Listen | None":
+    """The address of ``--listen`` wins over that of the file; the token stands in the file alone."""
+    return replace(flag, token=key.token) if flag is not None and key is not None else flag or key
+
+
 async def _served(
     run: "Callable[..., Awaitable[int]]",
     plan: "Plan",
@@ -107,14 +113,14 @@ async def _served(
 
     from dregsy.app import selected
     from dregsy.model.report import Listening
-    from dregsy.web.health import Health
-    from dregsy.web.metrics import Metrics
-    from dregsy.web.server import Server
+    from dregsy.orders import Orders
+    from dregsy.web.serving import serving
 
-    metrics, health = Metrics(selected(plan.tasks, only)), Health(plan.timeout)
-    async with Server(address, metrics.registry, health) as server:
-        _tell(listeners, Listening(server.url))
-        return await run(listeners=[*listeners, metrics, health])
+    orders = Orders()
+    tell = partial(_tell, listeners)
+    async with serving(address, plan, selected(plan.tasks, only), orders, tell) as (url, watching):
+        tell(Listening(url))
+        return await run(listeners=[*listeners, *watching], orders=orders)
 
 
 def _tell(listeners: "Sequence[Listener]", event: "Event") -> None:

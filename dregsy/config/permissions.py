@@ -7,7 +7,7 @@ from stat import S_IROTH, S_ISREG
 from dregsy.config.problems import Findings, Loc
 from dregsy.config.source import Data, Items, Scalar, Table
 
-_SECRET = "auth"  # noqa: S105 - the name of a key
+_SECRETS = frozenset({"auth", "token"})
 _NOBODY = "none"
 
 
@@ -27,7 +27,7 @@ def _logins(data: Data, at: Loc) -> Iterator[Loc]:
     """Find the logins that are written out; the depth of a file is bounded."""
     if isinstance(data, Table):
         for key, value in data.items():
-            if key == _SECRET and isinstance(value, Scalar) and _is_login(value):
+            if key in _SECRETS and isinstance(value, Scalar) and _is_login(value):
                 yield (*at, key)
             yield from _logins(value, (*at, key))
     elif isinstance(data, Items):

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from dregsy.errors import DregsyError
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.report import Answered, Listener
+from dregsy.registry.allowance import allowance
 from dregsy.registry.wire import Body, Response, Timeouts, Wire, show
 
 _DIGITS = 12
@@ -28,7 +29,9 @@ class ObservedWire(Wire):
         except DregsyError:
             self._emit(Answered(host, method, 0))
             raise
-        self._emit(Answered(host, method, response.status, remaining(response.headers)))
+        known = allowance(response.headers)
+        limit = known.limit if known is not None else None
+        self._emit(Answered(host, method, response.status, remaining(response.headers), limit))
         return response
 
 
