@@ -99,10 +99,17 @@ def _sentence(status: Data) -> tuple[str, str]:
 
 def _state(status: Data) -> Html:
     mood, words = _sentence(status)
+    paused = sum(one["paused"] for one in status["tasks"])
     problems = [*([status["trouble"]] if status["trouble"] else []), *status["refused_config"]]
     return join(
         tag("h1", _dot(mood), words),
-        tag("p", amount(len(status["tasks"]), "task"), ", started ", clock(status["started"], status["now"])),
+        tag(
+            "p",
+            amount(len(status["tasks"]), "task"),
+            f", {paused} paused" if paused else None,
+            ", started ",
+            clock(status["started"], status["now"]),
+        ),
         tag("ul", (tag("li", one) for one in problems), class_="problems") if problems else None,
     )
 

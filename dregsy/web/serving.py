@@ -28,8 +28,7 @@ async def serving(
     ``emit`` is told, as are these, what is asked for through the page. Raises UsageError as Server does.
     """
     metrics, health, board = Metrics(tasks), Health(plan.timeout), Board(tasks)
-    folder = Path(plan.state.path) / NAME if plan.state else None
-    async with History(folder, plan.state.ttl if plan.state else 0.0) as history:
+    async with _history(plan) as history:
         watching: list[Listener] = [metrics, health, board, history]
 
         def tell(event: Event) -> None:
@@ -40,3 +39,9 @@ async def serving(
         site = Site(View(board, health, history, orders), desk)
         async with Server(address, metrics.registry, health, site) as server:
             yield server.url, watching
+
+
+def _history(plan: Plan) -> History:
+    """Keep it in the journal's folder where what is there is to be believed for some time, else in memory."""
+    state = plan.state
+    return History(Path(state.path) / NAME, state.ttl) if state is not None and state.ttl > 0 else History()

@@ -1,8 +1,10 @@
 """The status page of a running command, in a real browser, and its API as curl sees it."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,8 @@ from tests.testbed.servers import DockerRegistry
 TOKEN = "0123456789abcdef"
 LISTEN = {"address": ":0", "token": TOKEN}
 RUNS = 'dregsy_task_runs_total{result="succeeded",task="mirror"}'
+
+DOCS = Path(__file__).parents[2] / "docs/status-page.md"
 
 Served = Callable[..., str]
 
@@ -67,7 +71,7 @@ def test_what_happened_can_be_read(
         visit.shows("1 image is failing")
 
     assert visit.complaints == []
-    for text in ("mirror", "every hour", registry_a.host, "1 copied", "1 failed", "in 59 min"):
+    for text in ("mirror", "every hour", registry_a.host, "1 copied", "1 failed", "in 5"):
         assert text in tasks
     assert f"{registry_a.host}/{repo}:none" in failures
     assert "sync.yaml:" in failures
@@ -119,16 +123,44 @@ def test_buttons(
         visit.page.click("text=Run now")
         daemon.said("finished", 2)
         visit.page.click("text=Resume")
-        visit.shows("in 59 min", "#tasks .next")
+        visit.shows("in 5", "#tasks .next")
         visit.page.reload()
         visit.page.click("text=Run now")
         said = daemon.said("finished", 3)
 
     assert [line for line in visit.complaints if "401" not in line] == []
-    told = [line.partition("'mirror': ")[2] for line in said.splitlines() if "status page" in line]
+    told = [line.partition("'mirror': ")[2] for line in said.splitlines() if "its API" in line]
     way = "through the status page or its API, from 127.0.0.1"
     assert told == [f"{what} {way}" for what in ("paused", "a run was asked for", "resumed", "a run was asked for")]
     assert scrape(url)[RUNS] == 3
+    assert daemon.stop() == 0
+
+
+def test_what_changes_meanwhile_spoils_no_click(
+    daemon: Daemon, served: Served, browser: Browser, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """A button that is pressed, and a text that is selected, stay where they are until they are let go."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    url = served(hourly(registry_a.host, registry_b.host, repo))
+    daemon.said("finished")
+    with closing(Visit(browser, url)) as visit:
+        visit.page.fill("#token", TOKEN)
+        visit.page.hover("text=Run now")
+        visit.page.mouse.down()
+        order(url, "/api/v1/pause", task="mirror", token=TOKEN)
+        visit.shows("1 paused", "#state")
+        pressed = visit.text("#tasks .next")
+        visit.page.mouse.up()
+        visit.shows("paused", "#tasks .next")
+        daemon.said("finished", 2)
+        visit.page.evaluate("getSelection().selectAllChildren(document.querySelector('#tasks h3'))")
+        order(url, "/api/v1/resume", task="mirror", token=TOKEN)
+        visit.shows("1 task, started", "#state")
+        selected = visit.text("#tasks .next")
+        visit.page.evaluate("getSelection().empty()")
+        visit.shows("in 5", "#tasks .next")
+
+    assert (pressed[:4], selected, visit.complaints) == ("in 5", "paused", [])
     assert daemon.stop() == 0
 
 
@@ -202,3 +234,35 @@ def test_the_story_outlasts_the_command(
     assert (answer.status, json.loads(answer.text)["ok"]) == (200, True)
     daemon.said("finished", 2)
     assert daemon.stop() == 0
+
+
+def test_the_documented_commands(
+    daemon: Daemon, served: Served, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """What docs/status-page.md gives curl to do is answered as it says."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    config = hourly(registry_a.host, registry_b.host, repo, "v1", "none")
+    config["tasks"][0]["name"] = "nightly"
+    config["listen"] = {**LISTEN, "token": "${DREGSY_TOKEN}"}
+    daemon.dregsy.environ["DREGSY_TOKEN"] = TOKEN
+    url = served(config)
+    daemon.said("finished")
+    (block,) = DOCS.read_text().split("```sh\n")[1:]
+    lines = block.partition("```")[0].replace("http://127.0.0.1:8080/", url).splitlines()
+
+    told = [
+        json.loads(
+            subprocess.run(["bash", "-c", line], env=daemon.dregsy.environ, capture_output=True, check=True).stdout
+        )
+        for line in lines
+    ]
+
+    assert [list(one) for one in told] == [
+        ["failures"],
+        ["history"],
+        ["ok", "message", "hint"],
+        ["ok", "message", "hint"],
+    ]
+    assert (len(told[0]["failures"]), told[2]["ok"], told[3]["ok"]) == (1, True, True)
+    daemon.said("finished", 2)
+    assert daemon.stop() == 1

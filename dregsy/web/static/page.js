@@ -5,9 +5,9 @@ const lost = document.getElementById("lost");
 const token = document.getElementById("token");
 const said = document.getElementById("said");
 
-function isSelected(place) {
+function isHeld(place) { // somebody copies a text out of it, or presses a button in it
   const selection = getSelection();
-  return !selection.isCollapsed && place.contains(selection.anchorNode);
+  return place.matches(":active") || (!selection.isCollapsed && place.contains(selection.anchorNode));
 }
 
 function put(name, part) {
@@ -17,7 +17,7 @@ function put(name, part) {
   }
   const place = document.getElementById(name);
   if (!place) return;
-  if (isSelected(place)) { // somebody copies a text out of it
+  if (isHeld(place)) {
     held.set(name, part);
     return;
   }
@@ -28,17 +28,22 @@ function put(name, part) {
   if (again) again.focus();
 }
 
-document.addEventListener("selectionchange", () => {
+function release() {
   for (const [name, part] of [...held]) put(name, part);
-});
+}
+document.addEventListener("selectionchange", release);
+for (const kind of ["pointerup", "pointercancel", "keyup"]) document.addEventListener(kind, () => setTimeout(release));
 
-const events = new EventSource("events");
-events.addEventListener("part", (event) => put(...JSON.parse(event.data)));
-events.onopen = () => { lost.hidden = true; };
-events.onerror = () => {
-  if (lost.hidden) lost.textContent = `No connection to dregsy since ${new Date().toLocaleTimeString()}: what you see is as of then.`;
-  lost.hidden = false;
-};
+function connect() {
+  const events = new EventSource("events");
+  events.addEventListener("part", (event) => put(...JSON.parse(event.data)));
+  events.onopen = () => { lost.hidden = true; };
+  events.onerror = () => {
+    if (lost.hidden) lost.textContent = `No connection to dregsy since ${new Date().toLocaleTimeString()}: what you see is as of then.`;
+    lost.hidden = false;
+    if (events.readyState === EventSource.CLOSED) setTimeout(connect, 10000); // it was refused: browsers do not try again by themselves
+  };
+}
 
 function say(text, isBad) {
   said.textContent = text;
@@ -64,3 +69,5 @@ if (token) {
     send(event.submitter.getAttribute("formaction"), event.submitter.value);
   });
 }
+
+if (lost) connect();

@@ -121,6 +121,7 @@ async def test_buttons_only_for_who_may() -> None:
         stage.orders.pause("nightly")
         without, controls = await shown(stage), await shown(stage, controls=True)
 
+    assert "2 tasks, 1 paused" in without.text
     assert (without.all("form"), without.all("button"), without.all("input")) == ([], [], [])
     assert [one["content"] for one in without.all("meta") if "http-equiv" in one] == ["30"]
     assert [one for one in controls.all("meta") if "http-equiv" in one] == []
