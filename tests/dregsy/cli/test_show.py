@@ -101,3 +101,13 @@ def test_only_some_tasks(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["show", "-config", file, "-run", "!nightly", "--json"])
 
     assert [task["name"] for task in json.loads(capsys.readouterr().out)["tasks"]] == ["other"]
+
+
+def test_the_token_of_the_status_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That there is one is shown, and not which."""
+    file = tmp_path / "sync.yaml"
+    file.write_text("listen: {address: ':8080', token: 0123456789abcdef}\ntasks: []\n")
+    file.chmod(0o600)
+
+    assert main(["show", "--json", "-config", str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)["listen"] == {"address": "127.0.0.1:8080", "token": "***"}

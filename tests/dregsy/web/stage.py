@@ -4,7 +4,6 @@ import asyncio
 import json
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 from dregsy.model.digest import Digest
@@ -31,7 +30,7 @@ from dregsy.web.desk import Desk
 from dregsy.web.health import Health
 from dregsy.web.history import History
 from dregsy.web.metrics import Metrics
-from dregsy.web.server import Server
+from dregsy.web.server import LIFE, Server
 from dregsy.web.site import Site
 from dregsy.web.view import View
 from tests.testbed.asking import Answer, ask, order
@@ -75,21 +74,23 @@ def failed(tag: str = "1", message: str = "b.test is down", *, name: str = "nigh
 class Stage:
     """All that is served, while its ``async with`` lasts."""
 
-    def __init__(
-        self, *tasks: Task, token: str = "", folder: Path | None = None, ttl: float = 3600.0, pace: float = 0.01
-    ) -> None:
+    def __init__(self, *tasks: Task, token: str = "", pace: float = 0.01, life: float = LIFE) -> None:
         self.time = NOW
         self.tasks = tasks or (task(), task("once", Once()))
         self.told: list[Event] = []
         self.orders = Orders()
         self.board = Board(self.tasks, now=self.now)
         self.health = Health(3600.0, now=self.now)
-        self.history = History(folder, ttl, now=self.now)
+        self.history = History(now=self.now)
         self.view = View(self.board, self.health, self.history, self.orders, now=self.now)
         secret = Secret(token) if token else None
         self.desk = Desk(self.board, self.orders, secret, self.told.append, now=self.now)
         self.server = Server(
-            Listen.parse(":0"), Metrics(self.tasks).registry, self.health, Site(self.view, self.desk, pace=pace)
+            Listen.parse(":0"),
+            Metrics(self.tasks).registry,
+            self.health,
+            Site(self.view, self.desk, pace=pace),
+            life=life,
         )
         self._stack = AsyncExitStack()
 

@@ -2,7 +2,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -147,3 +147,18 @@ async def test_parts_are_made_once_for_all() -> None:
             reader.close()
 
     assert (told, parts.made) == (["1"] * 8, 1)
+
+
+async def test_readers_stay_longer_than_others() -> None:
+    """A connection that is read from is not cut when others are: it is told the end, not torn."""
+    async with asyncio.timeout(30):
+        async with Stage(life=1.0) as stage:
+            reader = await Reader.at(stage.server.url)
+            other = await asyncio.open_connection("127.0.0.1", urlsplit(stage.server.url).port)
+            with suppress(ConnectionResetError):
+                assert await other[0].read() == b""
+            other[1].close()
+            stage.ran(copied("1"))
+            while "All is well" not in await reader.part("title"):
+                pass
+        reader.close()

@@ -3,14 +3,29 @@ import json
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from dregsy.model.endpoint import Secret
 from dregsy.model.listen import Listen
 from dregsy.model.plan import Plan, RelayChoice, State
-from dregsy.model.report import Event, TaskStarted, Waiting, Warned
+from dregsy.model.report import CopyFinished, Event, TaskStarted, Waiting, Warned
 from dregsy.orders import Orders
 from dregsy.web.serving import serving
-from tests.dregsy.web.stage import TOKEN, task
+from tests.dregsy.web.stage import TOKEN, copied, task
 from tests.testbed.asking import ask, order, scrape
+
+
+@pytest.mark.parametrize(("ttl", "names"), [(0.0, []), (60.0, ["history-1.db"])])
+async def test_where_the_history_is(tmp_path: Path, ttl: float, names: list[str]) -> None:
+    """In the journal's folder, or in memory where nothing in that folder is to be believed."""
+    plan = Plan((task(),), RelayChoice("native", None), state=State(str(tmp_path), ttl))
+    async with serving(Listen("127.0.0.1", 0), plan, plan.tasks, Orders(), lambda _: None) as (url, watching):
+        for listener in watching:
+            listener(CopyFinished(copied()))
+        found = json.loads((await asyncio.to_thread(ask, url, "/api/v1/history")).text)["history"]
+
+    assert [one["image"] for one in found] == ["b.test/app:1"]
+    assert [path.name for path in tmp_path.rglob("*.db")] == names
 
 
 async def test_all_hear_of_everything(tmp_path: Path) -> None:
