@@ -6,6 +6,7 @@ ready for long is let go. However many read, the parts are made once a moment.
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
@@ -17,6 +18,8 @@ PACE = 1.0
 """How long nothing is sent after something was, in seconds."""
 PATIENCE = 5.0
 """How long a reader may take to take what it is sent, in seconds."""
+GONE = 30.0
+"""After how many seconds one that no longer answers, such as a laptop that was closed, counts as gone."""
 STAY = 3600.0
 """How long a reader may stay, in seconds; browsers come back by themselves."""
 _BEAT = 15
@@ -54,6 +57,7 @@ class Events:
         response = web.StreamResponse(headers={**headers, "X-Content-Type-Options": "nosniff"})
         response.force_close()
         request.app[KEEP](request, STAY)
+        _drop_when_gone(request)
         self.readers += 1
         try:
             await self._tell(request, response)
@@ -89,3 +93,10 @@ class Events:
                 self._parts = await self._make()
                 self._until = loop.time() + self._pace / 2
             return self._parts
+
+
+def _drop_when_gone(request: web.Request) -> None:
+    """Have the kernel end the connection where what is sent is not acknowledged for long, if it can."""
+    if request.transport is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        connection: socket.socket = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(GONE * 1000))
