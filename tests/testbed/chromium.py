@@ -54,7 +54,7 @@ class Visit:
 
     def text(self, place: str = "body") -> str:
         """Return what is to be read in a place, a CSS selector."""
-        return self.page.inner_text(place)
+        return str(self.page.inner_text(place))
 
     def shows(self, text: str, place: str = "body") -> None:
         """Wait until a text is to be read in a place."""
