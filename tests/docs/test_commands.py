@@ -30,6 +30,7 @@ ELSEWHERE = {
     ("docs/registries/google.md", "gcloud iam service-accounts create"): "needs an account at Google",
     ("docs/registries/google.md", "printf '_json_key"): "needs the key that an account at Google gives",
     ("docs/registries/google.md", "gcloud iam service-accounts add-iam"): "needs an account at Google",
+    ("docs/status-page.md", "curl -s"): "needs a dregsy that goes on; tests/e2e/test_status_page.py runs these",
     ("docs/writing-a-relay.md", "make setup"): "tests/e2e/test_guest_relay.py does it",
     (
         "certs.d-example/README.md",

@@ -20,7 +20,7 @@ def test_every_key_has_its_row() -> None:
     keys = {cells[0].split("`")[1].rpartition(".")[2] for cells in rows}
     document = schema.schema()
     known = {key for section in (document, *document["$defs"].values()) for key in section["properties"]}
-    sections = {"lister", "rate-limit", "repository", *relays.section_names()} & known
+    sections = {"lister", "listen", "rate-limit", "repository", *relays.section_names()} & known
 
     assert known - sections - keys == set()
     assert [cells[0] for cells in rows if not all(cells)] == []
