@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dregsy import relay
+from dregsy.config.load import Loaded
 from dregsy.credentials import Logins
 from dregsy.ending import Ending, until_signalled
 from dregsy.errors import RelayUnsupported, UsageError
@@ -29,6 +30,7 @@ from dregsy.model.report import (
     Warned,
 )
 from dregsy.orchestrator import Finder, Orchestrator
+from dregsy.orders import Orders
 from dregsy.registry.listing import Listings
 from dregsy.registry.pool import Registries
 from dregsy.registry.repositories import Repositories
@@ -57,14 +59,15 @@ async def run(  # noqa: PLR0913 - one for each option of the command
     grace: float = GRACE,
     verified: bool = False,
     clock: Clock | None = None,
+    orders: Orders | None = None,
 ) -> int:
     """Run the tasks whose names match ``only`` until none is left or a signal comes; return the exit code.
 
     That is 0 when the last run of each task left nothing undone, else 1. The first SIGTERM or SIGINT
     lets copies in flight finish for up to ``grace`` seconds, a second one cancels them. A ConfigFile is
     read again on SIGHUP, and when its plan says ``watch`` and it changes: between two tasks the new plan
-    takes the old one's place. ``verified`` looks at each image where it was written. Raises UsageError for a
-    filter that is no expression, and RelayUnavailable.
+    takes the old one's place. ``verified`` looks at each image where it was written. ``orders`` may come meanwhile.
+    Raises UsageError for a filter that is no expression, and RelayUnavailable.
     """
     last = LastReports()
     emit = _to_all([last, *listeners])
@@ -83,19 +86,23 @@ async def run(  # noqa: PLR0913 - one for each option of the command
                 async with _working(plan, environ, emit) as (toolbox, mover):
                     ending.working = True
                     orchestrator = _orchestrator(plan, toolbox, mover, ending, verified=verified)
-                    await serve(tasks, orchestrator.run, clock=clock, stop=ending.turn, emit=emit)
+                    await serve(tasks, orchestrator.run, clock=clock, stop=ending.turn, emit=emit, orders=orders)
                     reports = last.reports
                 if (loaded := reloads.take()) is None:
                     break
-                if loaded.plan.listen != plan.listen:
-                    emit(Warned("", "'listen' is another one now: that counts when dregsy is started anew"))
                 if isinstance(origin, ConfigFile):
-                    if loaded.notify != origin.loaded.notify:
-                        emit(Warned("", "'notify' is another one now: that counts when dregsy is started anew"))
+                    _tell_what_waits(origin.loaded, loaded, emit)
                     origin.loaded = loaded
                 plan, tasks = loaded.plan, selected(loaded.plan.tasks, only)
                 emit(Reloaded(ok=True, problems=loaded.warnings, tasks=tasks, timeout=plan.timeout))
     return exit_code(tasks, reports)
+
+
+def _tell_what_waits(before: Loaded, after: Loaded, emit: Listener) -> None:
+    """Say of what a new config has changed that it counts only for the next process."""
+    changed = {"listen": before.plan.listen != after.plan.listen, "notify": before.notify != after.notify}
+    for key in (key for key, is_another in changed.items() if is_another):
+        emit(Warned("", f"{key!r} is another one now: that counts when dregsy is started anew"))
 
 
 async def check(

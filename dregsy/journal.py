@@ -269,14 +269,14 @@ class _Store:
         """Open the file, or one anew where it is broken."""
         if self.folder is None:
             return _connected(":memory:")
-        _own(self.folder)
+        own(self.folder)
         try:
             return _connected(str(self.folder / _FILE))
         except sqlite3.Error as error:
             if error.sqlite_errorcode not in _BROKEN:
                 raise
         _remove(self.folder)
-        _own(self.folder)
+        own(self.folder)
         return _connected(str(self.folder / _FILE))
 
     def _sort_out(self, db: sqlite3.Connection, now: float) -> None:
@@ -301,7 +301,7 @@ def _connected(name: str) -> sqlite3.Connection:
     return db
 
 
-def _own(folder: Path) -> None:
+def own(folder: Path) -> None:
     """Make ``folder`` where it is missing; PermissionError when others could write to it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()

@@ -163,7 +163,7 @@ class Narrator:
                 for problem, text in zip(problems, rest, strict=True):
                     yield logging.WARNING if problem.warning else logging.ERROR, text, {"where": problem.file}
             case Listening(url):
-                yield logging.INFO, f"metrics and health are at {url}", {"url": url}
+                yield logging.INFO, f"status page, metrics and health are at {url}", {"url": url}
             case _:
                 yield from self._details(event)
 

@@ -6,16 +6,17 @@ the others, but each of them has its turn before that task runs again.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Protocol, cast
+from typing import Protocol
 
 import schedule
 from cronsim import CronSim
 
 from dregsy.model.plan import Cron, Every, Once, Task
-from dregsy.model.report import Listener, Report, Waiting
+from dregsy.model.report import Listener, Report, Scheduled, Waiting
+from dregsy.orders import Orders
 
 RECHECK = 60.0
 """The longest wait in seconds before the clock is looked at again: it may have been set meanwhile."""
@@ -116,31 +117,78 @@ async def serve(
     clock: Clock,
     stop: asyncio.Event,
     emit: Listener = lambda _: None,
+    orders: Orders | None = None,
 ) -> tuple[Report, ...]:
     """Run ``tasks`` when they are due, and return the last report of each that ran, in their order.
 
     An interval task runs at once and then every so many seconds from its start; a cron task runs when
-    it is due. Neither overlaps itself, and times that pass during its own run are dropped. Returns when
-    nothing is left to run, or as soon as ``stop`` is set and the run in progress has ended.
+    it is due. Neither overlaps itself, and times that pass during its own run are dropped. A run that ``orders``
+    ask for comes before all that is due, and counts as one of its timetable. Returns when nothing is left to run,
+    or as soon as ``stop`` is set and the run in progress has ended.
     """
     last: dict[int, Report] = {}
-    book = schedule.Scheduler()
+    wakes = [stop] if orders is None else [stop, orders.given]
+    orders = orders or Orders()
+    orders.keep(task.name for task in tasks)
     for place, task in enumerate(tasks):
         if isinstance(task.schedule, Once) and not stop.is_set():
             last[place] = await run(task)
+    timers = _timers(tasks, clock)
+    while (timers or orders.given.is_set()) and not stop.is_set():
+        emit(_scheduled(tasks, timers))
+        due = _due(tasks, timers, orders)
+        for place in due:
+            if stop.is_set():
+                break
+            timer = timers.get(place)
+            if timer is not None:
+                begin: Callable[[], object] = timer.run
+                begin()
+                emit(_scheduled(tasks, timers))
+            last[place] = await run(tasks[place])
+            if timer is not None:
+                timer.drop_missed()
+        if not due and timers:
+            until = min(timers.values()).next_run.timestamp()
+            emit(Waiting(until))
+            await _sleep(clock, min(until, clock.now() + RECHECK), wakes)
+            for timer in timers.values():
+                timer.look_at_clock()
+    return tuple(last[place] for place in sorted(last))
+
+
+def _timers(tasks: Sequence[Task], clock: Clock) -> dict[int, Timer]:
+    """Make the timer of each task that has times, by its place."""
+    book = schedule.Scheduler()
+    timers: dict[int, Timer] = {}
     for place, task in enumerate(tasks):
         if not isinstance(task.schedule, Once):
-            Timer(task.schedule, clock, book).do(lambda place=place: place)
-    while book.jobs and not stop.is_set():
-        timer = cast("Timer", min(book.jobs))
-        if timer.should_run:
-            start: Callable[[], int] = timer.run
-            place = start()
-            last[place] = await run(tasks[place])
-            timer.drop_missed()
-        else:
-            emit(Waiting(timer.next_run.timestamp()))
-            await clock.sleep_until(min(timer.next_run.timestamp(), clock.now() + RECHECK), stop)
-            for job in book.jobs:
-                cast("Timer", job).look_at_clock()
-    return tuple(last[place] for place in sorted(last))
+            timers[place] = Timer(task.schedule, clock, book)
+            timers[place].do(lambda: None)
+    return timers
+
+
+def _due(tasks: Sequence[Task], timers: Mapping[int, Timer], orders: Orders) -> list[int]:
+    """Return the places of those that are to run now: what was asked for, else what has waited for longest."""
+    if (name := orders.take()) is not None:
+        return [place for place, task in enumerate(tasks) if task.name == name]
+    place = min(timers, key=timers.__getitem__)
+    if not timers[place].should_run:
+        return []
+    if orders.is_paused(tasks[place].name):
+        timers[place].drop_missed()
+        return []
+    return [place]
+
+
+def _scheduled(tasks: Sequence[Task], timers: Mapping[int, Timer]) -> Scheduled:
+    return Scheduled(tuple((tasks[place], timer.next_run.timestamp()) for place, timer in timers.items()))
+
+
+async def _sleep(clock: Clock, until: float, wakes: Sequence[asyncio.Event]) -> None:
+    """Wait until that time, or for the first of several events."""
+    async with asyncio.TaskGroup() as group:
+        sleepers = [group.create_task(clock.sleep_until(until, wake)) for wake in wakes]
+        await asyncio.wait(sleepers, return_when=asyncio.FIRST_COMPLETED)
+        for sleeper in sleepers:
+            sleeper.cancel()

@@ -144,7 +144,7 @@ class Progress:
                 for text in reloading(event):
                     self._say("green" if ok else "red", "config", text)
             case Listening(url):
-                self._say("green", "listening", f"metrics and health are at {url}")
+                self._say("green", "listening", f"status page, metrics and health are at {url}")
             case _ if self._state is not None:
                 self._copying(self._state, event)
 

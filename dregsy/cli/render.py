@@ -11,6 +11,7 @@ from dregsy.errors import ConfigError, DregsyError, Problem
 from dregsy.log import WORDS, described, duration, facts, one_line, rate, size, totals
 from dregsy.model.aws import Aws
 from dregsy.model.endpoint import Ambient, Anonymous, EcrToken, Endpoint, Given
+from dregsy.model.listen import Listen
 from dregsy.model.plan import Cron, Every, Once, Plan, Rule, Schedule, Task
 from dregsy.model.report import Decision, Failure, Outcome, Report, Status
 
@@ -153,9 +154,13 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         },
         "state": {"path": plan.state.path, "ttl": duration(plan.state.ttl)} if plan.state else None,
         "watch": plan.watch,
-        "listen": str(plan.listen) if plan.listen else None,
+        "listen": _listen_data(plan.listen) if plan.listen else None,
         "tasks": [_task_data(task) for task in plan.tasks],
     }
+
+
+def _listen_data(listen: Listen) -> Any:
+    return {"address": str(listen), "token": "***"} if listen.token else str(listen)
 
 
 def _task_data(task: Task) -> dict[str, Any]:

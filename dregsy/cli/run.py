@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from dregsy.model.plan import Plan
     from dregsy.model.report import Event, Listener, Report
     from dregsy.model.shard import Shard
+    from dregsy.orders import Orders
 
 
 @click.command("run")
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     "--listen",
     metavar="[HOST]:PORT",
     default="",
-    help="Serve /metrics, /healthz and /readyz at this address; without HOST for this machine only.",
+    help="Serve the status page, /metrics, /healthz and /readyz at this address; without HOST for this machine only.",
 )
 @verified_option
 @output_options
@@ -81,7 +83,7 @@ def command(  # noqa: PLR0913 - one for each option
         warn(file.loaded)
         last = LastReports()
         with voice(as_json=as_json, manner=manner) as listener:
-            address = address or file.loaded.plan.listen
+            address = _with_token(address, file.loaded.plan.listen)
             run = partial(dregsy.app.run, file, environ=os.environ, only=only, grace=grace, verified=verified)
             listeners: list[Listener] = [last, listener, *left.listeners(file, listener)]
             told = partial(_told, run, file.loaded, (file.identity, str(shard), only))
@@ -101,6 +103,11 @@ def _address(text: str) -> "Listen | None":
         raise UsageError(f"--listen {text!r} {error}", hint=hint) from None
 
 
+def _with_token(flag: "Listen | None", key: "Listen | None") -> "Listen | None":
+    """The address of ``--listen`` wins over that of the file; the token stands in the file alone."""
+    return replace(flag, token=key.token) if flag is not None and key is not None else flag or key
+
+
 async def _served(
     run: "Callable[..., Awaitable[int]]",
     plan: "Plan",
@@ -114,14 +121,14 @@ async def _served(
 
     from dregsy.app import selected
     from dregsy.model.report import Listening
-    from dregsy.web.health import Health
-    from dregsy.web.metrics import Metrics
-    from dregsy.web.server import Server
+    from dregsy.orders import Orders
+    from dregsy.web.serving import serving
 
-    metrics, health = Metrics(selected(plan.tasks, only)), Health(plan.timeout)
-    async with Server(address, metrics.registry, health) as server:
-        _tell(listeners, Listening(server.url))
-        return await run(listeners=[*listeners, metrics, health])
+    orders = Orders()
+    tell = partial(_tell, listeners)
+    async with serving(address, plan, selected(plan.tasks, only), orders, tell) as (url, watching):
+        tell(Listening(url))
+        return await run(listeners=[*listeners, *watching], orders=orders)
 
 
 async def _told(
@@ -130,13 +137,14 @@ async def _told(
     identity: "Sequence[str]",
     *,
     listeners: "Sequence[Listener]",
+    orders: "Orders | None" = None,
 ) -> int:
     """Do the run, and have the ends of tasks told to those whom the file names, if it names anybody.
 
     ``identity`` tells apart the runs that share a folder for their state.
     """
     if not loaded.notify:
-        return await run(listeners=listeners)
+        return await run(listeners=listeners, orders=orders)
 
     from dregsy.notify.memory import Memory, file_for
     from dregsy.notify.notifier import Ways, notifying
@@ -145,7 +153,7 @@ async def _told(
     certs = next((task.source.certs for task in plan.tasks), ())  # they are the relay's, and the same for all
     memory = Memory(file_for(plan.state.path, *identity) if plan.state else None)
     async with notifying(loaded.notify, memory, Ways(os.environ, certs), partial(_tell, listeners)) as notifier:
-        return await run(listeners=[*listeners, notifier])
+        return await run(listeners=[*listeners, notifier], orders=orders)
 
 
 def _tell(listeners: "Sequence[Listener]", event: "Event") -> None:

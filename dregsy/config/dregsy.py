@@ -138,7 +138,7 @@ class _Builder:
             timeout=config.timeout,
             state=State(config.state.path, config.state.ttl) if config.state and config.state.path else None,
             watch=config.watch,
-            listen=config.listen,
+            listen=config.listen.settings() if config.listen else None,
             timeouts=config.timeouts.timeouts(),
         )
 

@@ -21,11 +21,11 @@ from dregsy.config.fields import (
     whole_number,
     written,
 )
+from dregsy.config.listen import Listening, read_listening
 from dregsy.config.locations import Location
 from dregsy.config.mappings import Mapping
 from dregsy.config.notify import Notifies
 from dregsy.config.timeouts import TimeoutsSection
-from dregsy.model.listen import Listen
 from dregsy.model.ref import HUB_API_NAME
 
 LISTER = "lister"
@@ -33,7 +33,6 @@ LISTER = "lister"
 
 LEAST_INTERVAL = 30
 MOST_INTERVAL = 10**9
-LISTEN_HINT = "write ':8080', or '0.0.0.0:8080' to be reached from other machines"
 
 
 def read_name(value: Any) -> str:
@@ -204,14 +203,6 @@ def check_timeout(seconds: float) -> float:
     return seconds
 
 
-def read_listen(value: Any) -> Listen:
-    """An address of this machine."""
-    try:
-        return Listen.parse(read_text(value))
-    except ValueError as error:
-        raise problem("listen", str(error), LISTEN_HINT) from None
-
-
 class Config(Section):
     """The whole file, but for the relays' sections."""
 
@@ -223,10 +214,9 @@ class Config(Section):
     """
     watch: Bool = False
     """``true``: read the file again when it changes, see [When the file changes](#when-the-file-changes)."""
-    listen: Annotated[Listen, PlainValidator(read_listen), written("`:PORT` or `HOST:PORT`", type="string")] | None = (
-        None
-    )
-    """Serve metrics and health at this address, see [Metrics and health](#metrics-and-health-).
+    listen: Annotated[Listening, BeforeValidator(read_listening)] | None = None
+    """Serve the status page, metrics and health at this address, or ``address`` and ``token``, see
+    [Status page, metrics and health](#status-page-metrics-and-health-).
 
     Left out: nothing is served
     """

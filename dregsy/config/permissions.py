@@ -7,7 +7,7 @@ from stat import S_IROTH, S_ISREG
 from dregsy.config.problems import Findings, Loc
 from dregsy.config.source import Data, Items, Scalar, Table
 
-_SECRETS = frozenset({"auth"})
+_SECRETS = frozenset({"auth", "token"})
 _NOTIFY = "notify"
 _SECRETS_OF_NOTIFY = frozenset({"password", "secret", "slack", "url", "webhook"})
 _NOBODY = "none"

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Self
 
+from dregsy.model.endpoint import Secret
+
 LOOPBACK = "127.0.0.1"
 _MOST = 65535
 _SIGNS = frozenset(".-_")
@@ -11,10 +13,11 @@ _SIGNS = frozenset(".-_")
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """An address to listen on; port 0 stands for any that is free."""
+    """An address to listen on; port 0 stands for any that is free. ``token`` lets those who have it change things."""
 
     host: str
     port: int
+    token: Secret | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -243,7 +243,7 @@ class Reloaded:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Metrics and health are served below ``url``."""
+    """The status page, metrics and health are served below ``url``."""
 
     url: str
 
@@ -256,17 +256,25 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduled:
+    """When tasks that have times run next, in seconds since the epoch; those without are left out."""
+
+    times: tuple[tuple[Task, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A server answered a request of ours, with ``status``, or did not (0).
 
     ``host`` is as in its URL: that of a registry, or of a server that a registry sends its clients to.
-    ``remaining`` is how many requests it says that it will still take.
+    ``remaining`` is how many requests it says that it will still take, of ``limit`` in all.
     """
 
     host: str
     method: str
     status: int
     remaining: int | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +305,7 @@ Event = (
     | Reloaded
     | Listening
     | Waiting
+    | Scheduled
     | Answered
     | RequestRetried
     | LoginFetched

@@ -7,6 +7,7 @@ from dregsy.errors import DregsyError
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.report import Answered, Listener
 from dregsy.model.timeouts import Timeouts
+from dregsy.registry.allowance import allowance
 from dregsy.registry.wire import Body, Response, Wire, show
 
 _DIGITS = 12
@@ -29,7 +30,9 @@ class ObservedWire(Wire):
         except DregsyError:
             self._emit(Answered(host, method, 0))
             raise
-        self._emit(Answered(host, method, response.status, remaining(response.headers)))
+        known = allowance(response.headers)
+        limit = known.limit if known is not None else None
+        self._emit(Answered(host, method, response.status, remaining(response.headers), limit))
         return response
 
 

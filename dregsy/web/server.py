@@ -1,4 +1,4 @@
-"""The HTTP server: one address, a few pages that whoever reaches it may read, and none that changes a thing.
+"""The HTTP server: one address, and pages that whoever reaches it may read.
 
 Nobody who connects can hold it up: a connection serves one request and has an end, and there are only so many.
 """
@@ -15,12 +15,16 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from dregsy.errors import UsageError
 from dregsy.model.listen import Listen
+from dregsy.web.events import KEEP
 from dregsy.web.health import Health
+from dregsy.web.site import Site
 
 CONNECTIONS = 64
 """How many connections there may be at once; the oldest has to go for the next."""
 LIFE = 30.0
 """For how many seconds a connection may last, whatever happens on it."""
+LARGEST = 2**14
+"""The most bytes of a request."""
 _LAST = 1.0
 """How long, in seconds, answers that are under way may take when the server ends."""
 _TURNS = 4
@@ -28,21 +32,32 @@ _TURNS = 4
 
 
 class Server:
-    """Serves metrics and health at an address while its ``async with`` lasts; ``url`` is where.
+    """Serves metrics, health and a site at an address while its ``async with`` lasts; ``url`` is where.
 
     Entering it raises UsageError when that address cannot be had.
     """
 
-    def __init__(self, address: Listen, registry: CollectorRegistry, health: Health, *, life: float = LIFE) -> None:
+    def __init__(
+        self,
+        address: Listen,
+        registry: CollectorRegistry,
+        health: Health,
+        site: Site | None = None,
+        *,
+        life: float = LIFE,
+    ) -> None:
         self.url = ""
         self._address = address
         self._registry = registry
         self._health = health
         self._visitors = Visitors(life)
-        app = web.Application(middlewares=[_once])
+        app = web.Application(middlewares=[_once], client_max_size=LARGEST)
+        app[KEEP] = self._visitors.keep
         app.add_routes(
             [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
         )
+        if site is not None:
+            site.add_to(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST)
 
     async def __aenter__(self) -> Self:
@@ -99,6 +114,13 @@ class Visitors:
 
         server.connection_made = came  # type: ignore[method-assign]  # the library has no hooks for these
         server.connection_lost = left  # type: ignore[method-assign]
+
+    def keep(self, request: web.Request, seconds: float) -> None:
+        """Let the connection of a request last so much longer."""
+        if request.protocol in self._open:
+            transport, end = self._open[request.protocol]
+            end.cancel()
+            self._open[request.protocol] = transport, asyncio.get_running_loop().call_later(seconds, transport.abort)
 
     def dismiss(self) -> None:
         """Cut all that are left."""

@@ -13,7 +13,7 @@ from dregsy.config.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = ("docker.md", "kubernetes.md", "metrics.md", "reports.md")
+PAGES = ("docker.md", "kubernetes.md", "metrics.md", "reports.md", "status-page.md")
 ENVIRON = {"TARGET_AUTH": "eyJ1c2VybmFtZSI6InVzZXIiLCJwYXNzd29yZCI6InNlY3JldCJ9"}
 
 

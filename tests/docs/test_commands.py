@@ -32,6 +32,7 @@ ELSEWHERE = {
     ("docs/registries/google.md", "printf '_json_key"): "needs the key that an account at Google gives",
     ("docs/registries/google.md", "gcloud iam service-accounts add-iam"): "needs an account at Google",
     ("docs/reports.md", "dregsy -config sync.yaml --report"): "tests/e2e/test_reports.py runs each, with what can fail",
+    ("docs/status-page.md", "curl -s"): "needs a dregsy that goes on; tests/e2e/test_status_page.py runs these",
     ("docs/writing-a-relay.md", "make setup"): "tests/e2e/test_guest_relay.py does it",
     (
         "certs.d-example/README.md",

@@ -8,7 +8,8 @@ import pytest
 
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Cron, Every, Once, Schedule, Task
-from dregsy.model.report import Event, Report, Waiting
+from dregsy.model.report import Event, Report, Scheduled, Waiting
+from dregsy.orders import Orders
 from dregsy.scheduler import RECHECK, LocalTime, WallClock, following, serve
 
 NOON = datetime(2024, 3, 1, 12, 0, tzinfo=UTC).timestamp()
@@ -177,7 +178,7 @@ async def test_who_waits_says_so() -> None:
     await serve([task("p", Every(150))], runs, clock=runs.clock, stop=runs.stop, emit=told.append)
 
     assert runs.clock.waits == [RECHECK, RECHECK, 30]
-    assert told == [Waiting(NOON + 150)] * 3
+    assert [event for event in told if not isinstance(event, Scheduled)] == [Waiting(NOON + 150)] * 3
 
 
 async def test_cron_waits_for_its_time() -> None:
@@ -289,3 +290,116 @@ async def test_wall_clock() -> None:
     await clock.sleep_until(clock.now() + 1e9, wake)
 
     assert wake.is_set()
+
+
+@dataclass
+class Wishes(Runs):
+    """Runs during which, or after which, something is ordered; the keys are how many runs there were."""
+
+    orders: Orders = field(default_factory=Orders)
+    wishes: dict[int, Callable[[Orders], None]] = field(default_factory=dict)
+
+    async def __call__(self, task: Task) -> Report:
+        """Run a task."""
+        report = await super().__call__(task)
+        if (wish := self.wishes.get(len(self.seen))) is not None:
+            wish(self.orders)
+        return report
+
+
+async def run_with(tasks: list[Task], runs: Wishes, events: list[Event] | None = None) -> None:
+    """Serve ``tasks`` with orders until there are enough runs."""
+    emit = events.append if events is not None else lambda _: None
+    await serve(tasks, runs, clock=runs.clock, stop=runs.stop, emit=emit, orders=runs.orders)
+
+
+async def test_run_now_comes_before_what_is_due() -> None:
+    """A task that is asked for runs once the run in progress has ended; its interval counts from then."""
+    runs = Wishes(FakeClock(), 6, {"a": 10, "b": 10}, wishes={3: lambda orders: orders.run_now("b")})
+
+    await run_with([task("a", Every(60)), task("b", Every(100))], runs)
+
+    assert runs.seen == [("a", 0), ("b", 10), ("a", 60), ("b", 70), ("a", 120), ("b", 170)]
+
+
+async def test_run_now_wakes_the_scheduler() -> None:
+    """It is not slept over until the next time comes: an hour later, here."""
+    orders, ran = Orders(), asyncio.Event()
+    stop = asyncio.Event()
+    clock = WallClock()
+
+    async def run_one(task: Task) -> Report:
+        ran.set()
+        return Report(task, 0, 0, ())
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Waiting) and not ran.is_set():
+            asyncio.get_running_loop().call_soon(orders.run_now, "yearly")
+
+    async with asyncio.TaskGroup() as group, asyncio.timeout(30):
+        serving = group.create_task(
+            serve([task("yearly", Cron("0 0 1 1 *"))], run_one, clock=clock, stop=stop, emit=emit, orders=orders)
+        )
+        await ran.wait()
+        stop.set()
+        (report,) = await serving
+
+    assert report.task.name == "yearly"
+
+
+async def test_one_off_tasks_run_again_when_asked_for() -> None:
+    """They have no times, but may be run beside those that have, and after the last of their own."""
+    runs = Wishes(FakeClock(), 4, wishes={2: lambda orders: orders.run_now("once")})
+    alone = Wishes(FakeClock(), wishes={1: lambda orders: orders.run_now("once")})
+
+    await run_with([task("once", Once()), task("p", Every(60))], runs)
+    await run_with([task("once", Once())], alone)
+
+    assert [name for name, _ in runs.seen] == ["once", "p", "once", "p"]
+    assert [name for name, _ in alone.seen] == ["once", "once"]
+
+
+async def test_tasks_of_one_name_are_asked_for_together() -> None:
+    """An order names tasks, and cannot tell two of a name apart."""
+    runs = Wishes(FakeClock(), 4, wishes={2: lambda orders: orders.run_now("same")})
+
+    await run_with([task("same", Every(60)), task("same", Every(90))], runs)
+
+    assert runs.seen == [("same", 0), ("same", 0), ("same", 0), ("same", 0)]
+
+
+async def test_a_paused_task_lets_its_times_pass() -> None:
+    """Others go on; once resumed it keeps to the times that it always had; asked for it runs all the same."""
+    wishes: dict[int, Callable[[Orders], None]] = {
+        2: lambda orders: orders.pause("a"),
+        4: lambda orders: orders.run_now("a"),
+        6: lambda orders: orders.resume("a"),
+    }
+    runs = Wishes(FakeClock(), 8, wishes=wishes)
+
+    await run_with([task("a", Every(60)), task("b", Every(100))], runs)
+
+    assert runs.seen[:6] == [("a", 0), ("b", 0), ("b", 100), ("b", 200), ("a", 200), ("b", 300)]
+    assert runs.seen[6:] == [("a", 320), ("a", 380)]
+
+
+async def test_all_are_paused() -> None:
+    """Then there is nothing to do but to wait for somebody to resume them."""
+    runs = Wishes(FakeClock(), 2, wishes={1: lambda orders: orders.pause("p")})
+    runs.clock.jump = lambda: runs.orders.resume("p") if runs.clock.time > NOON + 500 else None
+
+    await run_with([task("p", Every(60))], runs)
+
+    assert runs.seen == [("p", 0), ("p", 540)]
+
+
+async def test_times_are_told() -> None:
+    """Before and during each run, and while nothing is due: when each task with times runs next."""
+    events: list[Event] = []
+    runs = Wishes(FakeClock(), 2)
+    tasks = [task("once", Once()), task("p", Every(90))]
+
+    await run_with(tasks, runs, events)
+
+    times = [[(one.name, moment - NOON) for one, moment in event.times] for event in events if type(event) is Scheduled]
+    assert times == [[("p", 0)], [("p", 90)]]

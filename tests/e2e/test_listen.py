@@ -19,7 +19,7 @@ from tests.testbed.pushing import basic, push
 from tests.testbed.servers import DockerRegistry
 
 Listened = Callable[..., str]
-PAGES = ("/metrics", "/healthz", "/readyz")
+PAGES = ("/metrics", "/healthz", "/readyz", "/", "/history", "/api/v1/status", "/api/v1/history")
 
 
 def auth(user: str, password: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -19,15 +19,29 @@ class Answer:
     text: str
 
 
-def ask(url: str, path: str, *, method: str = "GET", accept: str = "") -> Answer:
+def ask(
+    url: str,
+    path: str,
+    *,
+    method: str = "GET",
+    accept: str = "",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
     """Send one request to the server at ``url``."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=SECONDS)
     try:
-        connection.request(method, path, headers={"Accept": accept} if accept else {})
+        connection.request(method, path, body, headers={**({"Accept": accept} if accept else {}), **(headers or {})})
         answer = connection.getresponse()
         return Answer(answer.status, dict(answer.getheaders()), answer.read().decode())
     finally:
         connection.close()
+
+
+def order(url: str, path: str, *, headers: Mapping[str, str] | None = None, **fields: str) -> Answer:
+    """Send a form, as a browser does."""
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    return ask(url, path, method="POST", body=urlencode(fields).encode(), headers={**kind, **(headers or {})})
 
 
 def figures(text: str) -> dict[str, float]:

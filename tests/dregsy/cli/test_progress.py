@@ -161,7 +161,7 @@ def test_end_of_a_task_and_warnings() -> None:
     assert said.splitlines() == [
         "warning: task 'nightly': odd",
         "warning: stopping",
-        "listening: metrics and health are at http://127.0.0.1:8080/",
+        "listening: status page, metrics and health are at http://127.0.0.1:8080/",
         "done: task 'nightly': 1 copied, 0 up to date; 0 B in 1.0 s",
         "failed: task 'nightly': 0 copied, 0 up to date, 1 failed; 0 B in 1.0 s",
     ]

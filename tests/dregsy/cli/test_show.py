@@ -119,3 +119,13 @@ def test_who_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         {"channel": "slack h.test", "on": ["change"], "repeat": "2 h 0 min"},
     ]
     assert "s3cret" not in shown
+
+
+def test_the_token_of_the_status_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That there is one is shown, and not which."""
+    file = tmp_path / "sync.yaml"
+    file.write_text("listen: {address: ':8080', token: 0123456789abcdef}\ntasks: []\n")
+    file.chmod(0o600)
+
+    assert main(["show", "--json", "-config", str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)["listen"] == {"address": "127.0.0.1:8080", "token": "***"}

@@ -58,3 +58,14 @@ def test_who_may_read(tmp_path: Path, mode: int, auth: str, told: bool) -> None:
     expected = [("tasks[0].source.auth", "is a login that everybody on this machine can read")] if told else []
     assert expected == [(one.field, one.message) for one in warnings]
     assert AUTH not in str(warnings)
+
+
+def test_the_token_of_the_status_page(tmp_path: Path) -> None:
+    """It is a login, too."""
+    file = tmp_path / "sync.yaml"
+    file.write_text("listen: {address: ':8080', token: 0123456789abcdef}\ntasks: []\n")
+    file.chmod(0o644)
+    warnings = load(str(file), environ={}).warnings
+
+    assert [(one.field, one.line) for one in warnings] == [("listen.token", 1)]
+    assert "0123456789abcdef" not in str(warnings)

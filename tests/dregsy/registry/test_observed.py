@@ -32,13 +32,14 @@ async def heard(endpoint: Endpoint, repository: str, tag: str) -> list[Event]:
 async def test_each_request_is_told(registry_a: DockerRegistry, repo: str) -> None:
     """The greeting and what follows, with the server's name as in the URL, and each attempt anew."""
     push(registry_a.host, repo, images.image(repo), "v1")
-    limited = Fault(path="/manifests/", status=429, headers={"RateLimit-Remaining": "0;w=21600", "Retry-After": "0"})
+    told = {"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "0;w=21600", "Retry-After": "0"}
+    limited = Fault(path="/manifests/", status=429, headers=told)
     with RecordingProxy(registry_a.host, limited) as proxy:
         events = await heard(Endpoint(proxy.host, credentials=Anonymous()), repo, "v1")
 
     assert events[-4:] == [
         Answered(proxy.host, "GET", 200),
-        Answered(proxy.host, "GET", 429, remaining=0),
+        Answered(proxy.host, "GET", 429, remaining=0, limit=100),
         RequestRetried(proxy.host),
         Answered(proxy.host, "GET", 200),
     ]

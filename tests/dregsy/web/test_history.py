@@ -1,0 +1,116 @@
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+
+from dregsy.model.plan import Copy
+from dregsy.model.ref import Ref
+from dregsy.model.report import CopyFinished, Failure, Outcome, Status
+from dregsy.web.history import LONGEST, MOST_IN_MEMORY, History
+from tests.dregsy.web.stage import DIGEST, NOW, copied, current, failed
+
+
+class Years:
+    """A time that is set by hand."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def __call__(self) -> float:
+        """Return it."""
+        return self.time
+
+
+async def tags(history: History, image: str = "", limit: int = 100) -> list[str]:
+    """Return the tags of what a history has, newest first."""
+    found = await (history.of(image, limit) if image else history.latest(limit))
+    return [one.image.rpartition(":")[2] for one in found]
+
+
+async def test_what_became_of_images() -> None:
+    """What was copied and what failed is kept, with all that is known; what was up to date is not."""
+    async with History(now=Years()) as history:
+        for outcome in (copied("1"), current("2"), failed("1")):
+            history(CopyFinished(outcome))
+        wrong, good = await history.of("b.test/app:1", 10)
+
+    assert (good.at, good.task, good.source, good.image) == (NOW, "nightly", "a.test/app:1", "b.test/app:1")
+    assert (good.status, good.reason, good.digest) == ("copied", "missing", str(DIGEST))
+    assert (good.bytes, good.seconds, good.message) == (1500, 1.5, "")
+    assert (wrong.status, wrong.kind, wrong.message, wrong.hint) == (
+        "failed",
+        "unreachable",
+        "b.test is down",
+        "start it",
+    )
+
+
+async def test_images_by_their_names() -> None:
+    """An image is found by what it is called at its target, and at its source; nothing else is."""
+    async with History(now=Years()) as history:
+        for tag in ("1", "2", "3"):
+            history(CopyFinished(copied(tag)))
+
+        assert await tags(history, "b.test/app:2") == await tags(history, "a.test/app:2") == ["2"]
+        assert await tags(history, "b.test/app:' OR 1=1 --") == []
+        assert await tags(history, limit=2) == ["3", "2"]
+
+
+async def test_what_reached_no_target() -> None:
+    """It is known by its source."""
+    one = Copy("nightly", Ref("a.test", "gone"), (), ())
+    async with History(now=Years()) as history:
+        history(CopyFinished(Outcome(one, None, Status.FAILED, failure=Failure("not-found", "x\n" * 5000))))
+        (found,) = await history.of("a.test/gone", 10)
+
+    assert (found.image, found.message) == ("a.test/gone", "x " * (LONGEST // 2))
+
+
+async def test_a_folder_outlasts_the_process(tmp_path: Path) -> None:
+    """What one history wrote the next one knows, for as long as it is to be believed."""
+    years = Years()
+    async with History(tmp_path / "journal", 3600.0, now=years) as history:
+        history(CopyFinished(copied("1")))
+    years.time += 3000
+    async with History(tmp_path / "journal", 3600.0, now=years) as history:
+        history(CopyFinished(copied("2")))
+        soon = await tags(history)
+        years.time += 3000
+        late = await tags(history)
+
+    assert (soon, late) == (["2", "1"], ["2"])
+    assert (tmp_path / "journal").stat().st_mode & 0o077 == 0
+
+
+async def test_bounds(tmp_path: Path) -> None:
+    """In memory and in a file there are only so many entries, and those that are too old go."""
+    years = Years()
+    async with History(now=years) as memory, History(tmp_path, 3600.0, now=years) as file:
+        for number in range(3 * MOST_IN_MEMORY):
+            years.time += 2
+            for history in (memory, file):
+                history(CopyFinished(copied(str(number))))
+                await asyncio.sleep(0)
+        kept = len(await tags(memory, limit=10**6))
+        await tags(file)
+
+    with sqlite3.connect(tmp_path / "history-1.db") as db:
+        ((rows,),) = db.execute("SELECT count(*) FROM copies")
+    db.close()
+    assert MOST_IN_MEMORY <= kept < 2 * MOST_IN_MEMORY
+    assert rows < 3 * MOST_IN_MEMORY
+
+
+async def test_a_file_that_is_none(tmp_path: Path) -> None:
+    """A broken file, or a folder that others may write to, costs nobody anything: it is left alone."""
+    (tmp_path / "broken").mkdir(0o700)
+    (tmp_path / "broken/history-1.db").write_bytes(b"no database" * 1000)
+    (tmp_path / "open").mkdir()
+    os.chmod(tmp_path / "open", 0o777)  # noqa: PTH101, S103 - what it is about
+    for name in ("broken", "open"):
+        async with History(tmp_path / name, 3600.0, now=Years()) as history:
+            history(CopyFinished(copied("1")))
+            assert await tags(history) == ["1"]
+
+    assert (tmp_path / "broken/history-1.db").read_bytes() == b"no database" * 1000
+    assert list((tmp_path / "open").iterdir()) == []
