@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_connect(mute: str, tmp_path: Path) -> None:
 
 FAULTS = {
     "first-byte": Fault(path="/tags/list", gate=Gate(), times=-1),
-    "stalled": Fault(path="/blobs/sha256", method="GET", gate=Gate(), stop_at=0, times=-1),
+    "stalled": Fault(path="/blobs/{layer}", method="GET", gate=Gate(), stop_at=1, times=-1),
     "upload-answer": Fault(path="/blobs/uploads/", method="PUT", gate=Gate(), times=-1),
 }
 
@@ -45,15 +46,16 @@ FAULTS = {
 @pytest.mark.parametrize("key", FAULTS)
 def test_an_answer(key: str, tmp_path: Path, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str) -> None:
     """An answer that does not begin, one that does not go on, and one to an upload have each a limit of their own."""
-    push(registry_a.host, repo, images.image(repo, layers=1, size=300_000), "v1")
+    image = images.image(repo, layers=1, size=300_000)
+    push(registry_a.host, repo, image, "v1")
+    fault = replace(FAULTS[key], path=FAULTS[key].path.replace("{layer}", str(image.top.blobs[-1].digest)))
     with RecordingProxy(registry_a.host) as source, RecordingProxy(registry_b.host) as target:
         proxy = target if key == "upload-answer" else source
-        proxy.faults = [FAULTS[key]]
+        proxy.faults = [fault]
         try:
             told = said(tmp_path, source.host, target.host, repo, **{key: "50ms"})
         finally:
-            gate = FAULTS[key].gate
-            assert gate is not None
-            gate.open()
+            assert fault.gate is not None
+            fault.gate.open()
 
     assert f"{proxy.host} did not answer in time" in told

@@ -25,8 +25,10 @@ _LIBC = ctypes.CDLL(None)
 def die_with_parent() -> None:
     """Have the kernel end this child process when the test run dies; to be used as ``preexec_fn``.
 
-    What counts is the thread that starts the child, so start children from the main thread.
+    What counts is the thread that starts the child, so start children from the main thread. It hears of a SIGHUP also
+    where the test run itself does not, as under nohup.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

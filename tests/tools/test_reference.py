@@ -21,7 +21,7 @@ def test_every_key_has_its_row() -> None:
     document = schema.schema()
     known = {key for section in (document, *document["$defs"].values()) for key in section["properties"]}
     channels = {"webhook", "slack", "email"}
-    sections = {"lister", "listen", "rate-limit", "repository", *channels, *relays.section_names()} & known
+    sections = {"lister", "listen", "rate-limit", "repository", "timeouts", *channels, *relays.section_names()} & known
 
     assert known - sections - keys == set()
     assert [cells[0] for cells in rows if not all(cells)] == []
