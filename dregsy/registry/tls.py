@@ -4,9 +4,11 @@ They come from certs.d folders and the system's store, and follow the files: who
 on disk restarts nothing.
 """
 
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -49,6 +51,20 @@ class _Handshake(ssl.SSLObject):
                 getattr(self, "_sslobj", None), "get_verified_chain", lambda: None
             )
             raise Mistrust(error, [one.get_info() for one in told() or ()]) from error
+
+
+@contextmanager
+def without_authorities() -> Iterator[None]:
+    """Let whoever makes TLS settings inside find no authorities of the system: reading them takes its time."""
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    os.environ.update(dict.fromkeys(names, os.devnull))
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def context_for(endpoint: Endpoint) -> ssl.SSLContext:

@@ -19,7 +19,6 @@ from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 from weakref import WeakSet
 
-import aiohttp
 from yarl import URL
 
 from dregsy import __version__
@@ -29,6 +28,9 @@ from dregsy.model.timeouts import Timeouts
 from dregsy.registry import certificates, proxies, refusals, tls
 from dregsy.registry.collected import Collected, TooLarge
 from dregsy.registry.reach import Inside, Reach
+
+with tls.without_authorities():  # for contexts of its own, which are not used here, it would read them all, twice
+    import aiohttp
 
 BUFFER = 2**20
 JSON_LIMIT = 16 * 2**20
@@ -194,7 +196,9 @@ class Wire:
         self._reach.check(parts.hostname or "")
         if proxy:
             self._reach.trust(urlsplit(proxy.url).hostname or "")
-        secure = self._contexts.at(netloc) if parts.scheme == "https" else True
+        tunnels = parts.scheme == "https"
+        met = netloc if tunnels else proxy.url.removeprefix("https://") if proxy else ""
+        secure = self._contexts.at(met) if tunnels or (proxy and proxy.url.startswith("https:")) else True
         headers = {"Accept-Encoding": "identity", **headers}
         limits, begin, total = self._timeouts, self._timeouts.first, None
         if isinstance(body, _Sending):
@@ -208,13 +212,13 @@ class Wire:
             return await self._ready().request(
                 method,
                 URL(url, encoded=True),
-                headers=headers if secure is not True else headers | login,
+                headers=headers if tunnels else headers | login,
                 timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect, sock_read=begin),
                 data=io.BytesIO(body) if isinstance(body, bytes) and body else body,  # it warns of large bytes as such
                 allow_redirects=False,
                 ssl=secure,
                 proxy=proxy.url if proxy else None,
-                proxy_headers=login if secure is not True else None,
+                proxy_headers=login if tunnels else None,
             )
 
     def _ready(self) -> aiohttp.ClientSession:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from yarl import URL
 from dregsy.errors import CredentialsError, RegistryError, Unreachable, UsageError
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.timeouts import Timeouts
-from dregsy.registry.wire import Body, NoTLS, Wire, _Sending, show, translate
+from dregsy.registry.wire import Body, NoTLS, UntrustedCertificate, Wire, _Sending, show, translate
 from tests.testbed.certificates import Authority
 from tests.testbed.clients import tasks, trusting
 from tests.testbed.raw import TLS_HELLO, Conversation, ForwardProxy, RawServer, head, saying
@@ -413,6 +414,35 @@ async def test_http_through_a_proxy(registry_a: DockerRegistry) -> None:
 
     assert way.asked() == ["GET http://reg.test/v2/"]
     assert "Proxy-Authorization: Basic dXNlcjp3b3Jk" in way.heads[0]
+
+
+async def test_http_through_a_proxy_that_speaks_tls(tmp_path: Path, authority: Authority) -> None:
+    """The proxy's certificate counts as any server's: by the authorities of its folder, and no others."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("proxy"))
+    heads: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await head(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context) as server:
+        way = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        environ = {"HTTP_PROXY": f"https://user:word@{way}"}
+        wire = Wire(replace(trusting(tmp_path, way, authority.ca_file), host="reg.test"), environ)
+        response = await wire.exchange("GET", "http://reg.test/v2/", {})
+        await response.release()
+        await wire.close()
+        distrusting = Wire(Endpoint("reg.test"), environ)
+        with pytest.raises(UntrustedCertificate):
+            await distrusting.exchange("GET", "http://reg.test/v2/", {})
+        await distrusting.close()
+
+    assert response.status == 200
+    assert heads[0].startswith(b"GET http://reg.test/v2/ ")
+    assert b"Proxy-Authorization: Basic dXNlcjp3b3Jk" in heads[0]
 
 
 @pytest.mark.parametrize(
