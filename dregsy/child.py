@@ -15,7 +15,7 @@ from io import FileIO
 
 _CHUNK = 2**16
 _PIPE_LIMIT = 2**20
-_KILL_SECONDS = 1.0
+_KILL_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
