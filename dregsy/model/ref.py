@@ -2,6 +2,7 @@
 
 import string
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Self
 
@@ -86,7 +87,7 @@ class Ref:
     @property
     def place(self) -> Place:
         """Host, repository and tag: equal for all spellings of one place, as far as a spelling tells."""
-        host = self.host.lower().removesuffix(":443")
+        host = _spelled(self.host)
         if host not in HUB_NAMES | {HUB_API_NAME}:
             return host, self.repository, self.tag
         return DOCKER_HUB, self.of(DOCKER_HUB, self.repository).repository, self.tag
@@ -106,6 +107,12 @@ class Ref:
         tag = f":{self.tag}" if self.tag is not None else ""
         digest = f"@{self.digest}" if self.digest is not None else ""
         return f"{self.name}{tag}{digest}"
+
+
+@lru_cache(maxsize=1024)
+def _spelled(host: str) -> str:
+    """The usual spelling of a host; one text for all tags, which there may be many of."""
+    return host.lower().removesuffix(":443")
 
 
 def is_host(text: str) -> bool:
