@@ -24,7 +24,7 @@ class Reader:
         """Connect, and read the head of the answer."""
         address = urlsplit(url)
         self = cls(*await asyncio.open_connection(address.hostname, address.port))
-        self.writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.status = int((await self.reader.readline()).split()[1])
         while (await self.reader.readline()).strip():
             pass
@@ -127,7 +127,7 @@ async def test_slow_readers_are_let_go() -> None:
     with ExitStack() as stack:
         async with served(events) as place, asyncio.timeout(60):
             slow = stack.enter_context(socket.create_connection(place))
-            slow.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+            slow.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             while not torrent.made:
                 await asyncio.sleep(0)
             while events.readers:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,9 +37,9 @@ class Site:
         self.health = Health(3600.0, now=lambda: self.time)
         self.server = Server(ANY, Metrics(()).registry, self.health)
 
-    async def ask(self, path: str, *, method: str = "GET", accept: str = "") -> Answer:
+    async def ask(self, path: str, **more: Any) -> Answer:
         """Send one request."""
-        return await asyncio.to_thread(partial(ask, self.server.url, path, method=method, accept=accept))
+        return await asyncio.to_thread(partial(ask, self.server.url, path, **more))
 
 
 @pytest.fixture
@@ -112,6 +113,32 @@ async def test_states_in_a_line_or_json(site: Site) -> None:
     assert (bad[1].status, json.loads(bad[1].text)) == (503, {"ok": False, "trouble": trouble})
 
 
+async def test_a_site_whose_name_leads_here_learns_nothing(site: Site) -> None:
+    """Where only this machine is served, a browser that asks for another name is told nothing but that."""
+    paths = ("/metrics", "/healthz", "/", "/none")
+    theirs = [await site.ask(path, headers={"Host": "evil.example:8080"}) for path in paths]
+    ours = [
+        await site.ask("/healthz", headers={"Host": host}) for host in ("localhost:8080", "[::1]", "10.244.0.7:8080")
+    ]
+
+    assert [(one.status, one.text.startswith("only this machine is served here")) for one in theirs] == [
+        (421, True)
+    ] * 4
+    assert [one.status for one in ours] == [200] * 3
+
+
+async def test_probes_by_any_name_elsewhere(site: Site) -> None:
+    """Who listens for others is asked by all kinds of names."""
+    async with Server(Listen.parse("0.0.0.0:0"), Metrics(()).registry, site.health) as server:
+        answers = [
+            await asyncio.to_thread(partial(ask, server.url, path, headers={"Host": host}))
+            for path in ("/metrics", "/healthz")
+            for host in ("dregsy.default.svc:8080", "10.244.0.7:8080")
+        ]
+
+    assert [one.status for one in answers] == [200] * 4
+
+
 async def test_an_address_that_is_taken(site: Site) -> None:
     """The error names the address, and the exit code is that of a wrong config."""
     address = Listen.parse(urlsplit(site.server.url).netloc)
@@ -133,7 +160,9 @@ async def test_a_host_that_is_not_ours(site: Site) -> None:
 
 async def test_slow_clients_hold_up_nobody(site: Site, sockets: ExitStack) -> None:
     """However many connect and never end their requests, others are answered; the oldest connections go."""
-    slow = [visit(sockets, site.server.url, b"GET /metrics HTTP/1.1\r\nHost: x\r\n") for _ in range(CONNECTIONS + 9)]
+    slow = [
+        visit(sockets, site.server.url, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n") for _ in range(CONNECTIONS + 9)
+    ]
 
     answer = await site.ask("/healthz")
 
