@@ -66,7 +66,9 @@ class Server:
         )
         if site is not None:
             site.add_to(app)
-        self._runner = web.AppRunner(app, access_log=None, logger=LOGGER, shutdown_timeout=_LAST)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=LOGGER, handler_cancellation=True, shutdown_timeout=_LAST
+        )
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()

@@ -2,7 +2,7 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 
 from dregsy import app
 from dregsy.config.load import load
@@ -20,9 +21,11 @@ from dregsy.errors import UsageError
 from dregsy.model.listen import Listen
 from dregsy.model.plan import Plan, RelayChoice
 from dregsy.model.report import Waiting
+from dregsy.web import site as web_site
 from dregsy.web.health import PATIENCE, Health
 from dregsy.web.metrics import Metrics
 from dregsy.web.server import CONNECTIONS, Server
+from tests.dregsy.web.stage import Stage
 from tests.testbed.asking import Answer, ask, figures
 from tests.testbed.command import mirror
 
@@ -168,6 +171,54 @@ async def test_slow_clients_hold_up_nobody(site: Site, sockets: ExitStack) -> No
 
     assert answer.status == 200
     assert all([await asyncio.to_thread(is_cut, client) for client in slow[:10]])
+
+
+class Patient(web_site.Site):
+    """Answers nobody, and counts who waits for that."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage.view, stage.desk)
+        self.begun = self.waiting = 0
+        self.changed = asyncio.Event()
+
+    def add_to(self, app: web.Application) -> None:
+        """Serve one page."""
+        app.add_routes([web.get("/wait", self._wait)])
+
+    async def _wait(self, _: web.Request) -> web.Response:
+        self.begun += 1
+        self.waiting += 1
+        self.changed.set()
+        try:
+            await asyncio.Event().wait()
+            return web.Response()
+        finally:
+            self.waiting -= 1
+            self.changed.set()
+
+    def has_begun(self, count: int) -> bool:
+        """Whether so many have come."""
+        return self.begun == count
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        while not is_so():
+            self.changed.clear()
+            await self.changed.wait()
+
+
+async def test_nothing_is_done_for_who_has_gone(sockets: ExitStack) -> None:
+    """The work for a request ends with its connection, whoever ended that: there is no more work than connections."""
+    patient = Patient(Stage())
+    async with Server(ANY, Metrics(()).registry, Health(60.0), patient) as server, asyncio.timeout(30):
+        for count in range(1, CONNECTIONS + 10):
+            visit(sockets, server.url, b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await patient.until(partial(patient.has_begun, count))
+        await patient.until(lambda: patient.waiting == CONNECTIONS)
+        sockets.close()
+        await patient.until(lambda: patient.waiting == 0)
+
+    assert patient.begun == CONNECTIONS + 9
 
 
 async def test_every_connection_has_an_end(sockets: ExitStack) -> None:
