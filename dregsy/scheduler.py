@@ -123,23 +123,22 @@ async def serve(
 
     An interval task runs at once and then every so many seconds from its start; a cron task runs when
     it is due. Neither overlaps itself, and times that pass during its own run are dropped. A run that ``orders``
-    ask for comes before all that is due, and counts as one of its timetable. Returns when nothing is left to run,
-    or as soon as ``stop`` is set and the run in progress has ended.
+    ask for comes before all that is due, and counts as one of its timetable, or as the one run of a one-off task that
+    has yet to come. Returns when nothing is left to run, or when ``stop`` is set and the run in progress has ended.
     """
     last: dict[int, Report] = {}
     wakes = [stop] if orders is None else [stop, orders.given]
     orders = orders or Orders()
     orders.keep(task.name for task in tasks)
-    for place, task in enumerate(tasks):
-        if isinstance(task.schedule, Once) and not stop.is_set():
-            last[place] = await run(task)
+    once = {place: None for place, task in enumerate(tasks) if isinstance(task.schedule, Once)}
     timers = _timers(tasks, clock)
-    while (timers or orders.given.is_set()) and not stop.is_set():
+    while (once or timers or orders.given.is_set()) and not stop.is_set():
         emit(_scheduled(tasks, timers))
-        due = _due(tasks, timers, orders)
+        due = _ordered(tasks, orders) or [*once][:1] or _due(tasks, timers, orders)
         for place in due:
             if stop.is_set():
                 break
+            once.pop(place, None)
             timer = timers.get(place)
             if timer is not None:
                 begin: Callable[[], object] = timer.run
@@ -168,12 +167,16 @@ def _timers(tasks: Sequence[Task], clock: Clock) -> dict[int, Timer]:
     return timers
 
 
+def _ordered(tasks: Sequence[Task], orders: Orders) -> list[int]:
+    """Return the places of those whose run was asked for first, and take that for done."""
+    name = orders.take()
+    return [place for place, task in enumerate(tasks) if task.name == name]
+
+
 def _due(tasks: Sequence[Task], timers: Mapping[int, Timer], orders: Orders) -> list[int]:
-    """Return the places of those that are to run now: what was asked for, else what has waited for longest."""
-    if (name := orders.take()) is not None:
-        return [place for place, task in enumerate(tasks) if task.name == name]
-    place = min(timers, key=timers.__getitem__)
-    if not timers[place].should_run:
+    """Return the place of what has waited for longest, if it is to run now."""
+    place = min(timers, key=timers.__getitem__, default=None)
+    if place is None or not timers[place].should_run:
         return []
     if orders.is_paused(tasks[place].name):
         timers[place].drop_missed()

@@ -317,10 +317,11 @@ class LastReports:
     """A listener that keeps the last report of each task.
 
     When the config is read again, what failed before stays known until that task, as named, has run
-    again or is no more.
+    again or is no more; where several share its name, until all of these have.
     """
 
     def __init__(self) -> None:
+        self._tasks: tuple[Task, ...] = ()
         self._before: tuple[Report, ...] = ()
         self._now: dict[int, Report] = {}
 
@@ -333,9 +334,10 @@ class LastReports:
                 names = {task.name for task in tasks}
                 self._before = tuple(one for one in self.reports if one.failures and one.task.name in names)
                 self._now = {}
+                self._tasks = tasks
 
     @property
     def reports(self) -> tuple[Report, ...]:
         """The last report of each task, in the order in which they first ended."""
-        again = {report.task.name for report in self._now.values()}
-        return (*(one for one in self._before if one.task.name not in again), *self._now.values())
+        due = {task.name for task in self._tasks if id(task) not in self._now}
+        return (*(one for one in self._before if one.task.name in due), *self._now.values())

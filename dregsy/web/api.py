@@ -9,6 +9,7 @@ from aiohttp import web
 from dregsy.web import view
 from dregsy.web.desk import VERBS, Answer, Desk
 from dregsy.web.openapi import BASE, description
+from dregsy.web.origin import is_foreign
 from dregsy.web.view import Data, View
 
 _FIELDS = 10
@@ -41,15 +42,20 @@ class Api:
         ]
 
     async def order(self, request: web.Request, verb: str) -> Answer:
-        """Take an order: ``task`` is in a form or in JSON, the token there as well, or in the header."""
+        """Take an order: ``task`` is in a form or in JSON, the token there as well, or else in the header.
+
+        Where both have one, a proxy has put in its own.
+        """
+        if is_foreign(request.headers):
+            return Answer(403, "another site sent this", "use the page itself; a proxy has to pass 'Host' on")
         try:
             said = await _said(request)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, web.RequestPayloadError):
             return Answer(400, "the request cannot be read", "send a form or a JSON object with 'task' and 'token'")
         except web.HTTPRequestEntityTooLarge:
             return Answer(413, "the request is too large", "send a form or a JSON object with 'task' and 'token'")
         kind, _, bearer = request.headers.get("Authorization", "").partition(" ")
-        token = bearer.strip() if kind.lower() == "bearer" else said.get("token", "")
+        token = said.get("token", "") or (bearer.strip() if kind.lower() == "bearer" else "")
         return self._desk.take(verb, said.get("task", ""), token, request.remote or "")
 
     def _ordered(self, verb: str) -> Callable[[web.Request], Awaitable[web.Response]]:

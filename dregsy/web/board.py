@@ -60,12 +60,18 @@ class Past:
 
 @dataclass(slots=True)
 class Entry:
-    """A task, when it runs next, and how it did."""
+    """A task, when it runs next, and how it did; ``which`` tells tasks that share a name apart, by their order."""
 
     task: Task
+    which: int = 0
     next_run: float | None = None
     run: Run | None = None
     past: Past | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What stays when the config is read again."""
+        return self.task.name, self.which
 
 
 @dataclass(slots=True)
@@ -115,13 +121,13 @@ class Board:
     def __init__(self, tasks: Sequence[Task], now: Callable[[], float] = time.time) -> None:
         self._now = now
         self.started = now()
-        self.entries = [Entry(task) for task in tasks]
+        self.entries = list(_entries(tasks))
         self.flights: dict[Copy, Flight] = {}
         self.limits: dict[str, Limit] = {}
         self.notices: deque[Notice] = deque(maxlen=NOTICES)
         self.refused: tuple[str, ...] = ()
         """What is wrong with the config that was read last, and is not used."""
-        self._failures: dict[tuple[str, str, str], Failed] = {}
+        self._failures: dict[tuple[tuple[str, int], str, str], Failed] = {}
 
     @property
     def failures(self) -> list[Failed]:
@@ -175,8 +181,12 @@ class Board:
         return (entry for entry in self.entries if entry.task is task)
 
     def _runs(self, copy: Copy) -> Iterator[Run]:
-        """Give the run that a copy belongs to: only one task runs at a time."""
-        return (entry.run for entry in self.entries if entry.run is not None and entry.task.name == copy.task)
+        """Give the run that a copy belongs to."""
+        return (entry.run for entry in self._running_of(copy) if entry.run is not None)
+
+    def _running_of(self, copy: Copy) -> Iterator[Entry]:
+        """Give the task that a copy belongs to: only one runs at a time, also of those that share a name."""
+        return (entry for entry in self.entries if entry.run is not None and entry.task.name == copy.task)
 
     def _moved(self, event: CopyProgress) -> None:
         flight = self.flights.get(event.copy)
@@ -207,7 +217,8 @@ class Board:
         for run in self._runs(outcome.copy):
             run.counts[outcome.status] += 1
             run.found += outcome.target is None  # what could not even be looked for
-        key = outcome.copy.task, str(outcome.copy.source.name), f"{outcome.copy.source.tag} {outcome.target}"
+        of = next((entry.key for entry in self._running_of(outcome.copy)), (outcome.copy.task, 0))
+        key = of, str(outcome.copy.source.name), f"{outcome.copy.source.tag} {outcome.target}"
         self._failures.pop(key, None)
         if outcome.status is Status.FAILED:
             self._failures[key] = Failed(self._now(), outcome)
@@ -222,16 +233,26 @@ class Board:
             entry.run = None
             entry.past = Past(report.started, report.finished, report.counts, report.ok, report.interrupted)
             if not report.interrupted:
-                self._forget(report.task.name, before=began)
+                self._forget(entry.key, before=began)
 
     def _take_up(self, tasks: Sequence[Task]) -> None:
         """Begin with other tasks; how those of the same name did stays known."""
-        pasts = {entry.task.name: entry.past for entry in self.entries}
-        self.entries = [Entry(task, past=pasts.get(task.name)) for task in tasks]
+        pasts = {entry.key: entry.past for entry in self.entries}
+        self.entries = list(_entries(tasks))
+        for entry in self.entries:
+            entry.past = pasts.pop(entry.key, None)
         self.flights.clear()
-        for gone in pasts.keys() - {task.name for task in tasks}:
+        for gone in pasts:
             self._forget(gone)
 
-    def _forget(self, task: str, before: float = float("inf")) -> None:
+    def _forget(self, task: tuple[str, int], before: float = float("inf")) -> None:
         """Forget what failed of a task before that time."""
         self._failures = {key: one for key, one in self._failures.items() if key[0] != task or one.at >= before}
+
+
+def _entries(tasks: Sequence[Task]) -> Iterator[Entry]:
+    """Give a blank entry for each task."""
+    seen = Counter[str]()
+    for task in tasks:
+        yield Entry(task, seen[task.name])
+        seen[task.name] += 1

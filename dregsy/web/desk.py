@@ -1,6 +1,7 @@
 """Where tasks are run now, paused and resumed, by those who have the token, which is sent along each time.
 
-There are no sessions and no cookies, so another site's page can make nobody's browser do anything here.
+There are no sessions and no cookies, so another site's page can make nobody's browser do anything here; nor can it use
+up the guesses of who looks at it.
 """
 
 import hmac
@@ -19,7 +20,7 @@ from dregsy.web.board import Board
 RUN, PAUSE, RESUME = "run", "pause", "resume"
 VERBS = (RUN, PAUSE, RESUME)
 GUESSES = 10
-"""How many wrong tokens an address has in a minute; then it has to wait, whatever it sends."""
+"""How many wrong tokens an address has in a minute; then only the right one is heard, for others may share it."""
 _MINUTE = 60.0
 _PEERS = 1000
 """How many addresses are remembered; the oldest go first."""
@@ -99,13 +100,13 @@ class Desk:
     def _refusal(self, token: str, peer: str) -> Answer | None:
         if self._token is None:
             return Answer(403, "nothing can be changed here", "set 'token' below 'listen' in the config")
+        if hmac.compare_digest(token.encode("utf-8", "replace"), self._token.reveal().encode()):
+            return None
         if wait := self._guesses.wait(peer):
-            return Answer(429, "too many wrong tokens", "wait a minute", int(wait) + 1)
-        if not hmac.compare_digest(token.encode("utf-8", "replace"), self._token.reveal().encode()):
-            if token:
-                self._guesses.wrong(peer)
-            return Answer(401, "that is not the token" if token else "a token is needed", "it is 'listen.token'")
-        return None
+            return Answer(429, "too many wrong tokens", "wait a minute, or send the right one", int(wait) + 1)
+        if token:
+            self._guesses.wrong(peer)
+        return Answer(401, "that is not the token" if token else "a token is needed", "it is 'listen.token'")
 
     def _done(self, verb: str, task: str, peer: str) -> Answer:
         found = list(self._board.names(task))

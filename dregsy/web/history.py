@@ -129,8 +129,7 @@ class History:
     async def _ask(self, where: str, values: tuple[str, ...], limit: int) -> list[Past]:
         since = self._now() - self._ttl if self._ttl is not None else 0.0
         sql = f"SELECT {_COLUMNS} FROM copies WHERE ({where}) AND at > ? ORDER BY at DESC, rowid DESC LIMIT ?"  # noqa: S608 - all of it is ours
-        read = asyncio.get_running_loop().run_in_executor(self._thread, self._read, sql, (*values, since, limit))
-        return await asyncio.shield(read)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, sql, (*values, since, limit))
 
     def _read(self, sql: str, values: tuple[object, ...]) -> list[Past]:
         self._write()

@@ -206,11 +206,11 @@ def _order(verb: str) -> Schema:
     refusals = {
         "400": "It cannot be read",
         "401": "The token is wrong or missing",
-        "403": "The config has no token",
+        "403": "The config has no token, or another site sent this",
         "404": "There is no such task",
         "409": "A task that runs once cannot be paused",
         "413": "It is too large",
-        "429": "Too many wrong tokens: wait",
+        "429": "Too many wrong tokens, and this is another: wait",
     }
     kinds = ("application/x-www-form-urlencoded", "application/json")
     return {

@@ -5,6 +5,7 @@ Nobody who connects can hold it up: a connection serves one request and has an e
 
 import asyncio
 import os
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +17,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from dregsy.errors import UsageError
 from dregsy.model.listen import Listen
 from dregsy.web.events import KEEP
+from dregsy.web.faults import LOGGER
 from dregsy.web.health import Health
+from dregsy.web.origin import is_meant
 from dregsy.web.site import Site
 
 CONNECTIONS = 64
@@ -25,6 +28,10 @@ LIFE = 30.0
 """For how many seconds a connection may last, whatever happens on it."""
 LARGEST = 2**14
 """The most bytes of a request."""
+_NOT_MEANT = (
+    "only this machine is served here, and that is not one of its names:"
+    " ask for localhost or an address; a proxy has to send 'Host: localhost'\n"
+)
 _LAST = 1.0
 """How long, in seconds, answers that are under way may take when the server ends."""
 _TURNS = 4
@@ -47,18 +54,21 @@ class Server:
         life: float = LIFE,
     ) -> None:
         self.url = ""
+        self._is_private = True
         self._address = address
         self._registry = registry
         self._health = health
         self._visitors = Visitors(life)
-        app = web.Application(middlewares=[_once], client_max_size=LARGEST)
+        app = web.Application(middlewares=[_once, self._meant], client_max_size=LARGEST)
         app[KEEP] = self._visitors.keep
         app.add_routes(
             [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
         )
         if site is not None:
             site.add_to(app)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=LOGGER, handler_cancellation=True, shutdown_timeout=_LAST
+        )
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -70,6 +80,7 @@ class Server:
             await self._runner.cleanup()
             raise _not_had(self._address, error) from None
         self.url = f"http://{Listen(self._address.host, self._runner.addresses[0][1])}/"
+        self._is_private = all(ip_address(one[0].partition("%")[0]).is_loopback for one in self._runner.addresses)
         return self
 
     async def __aexit__(
@@ -79,6 +90,13 @@ class Server:
         self._visitors.dismiss()
         for _ in range(_TURNS):
             await asyncio.sleep(0)
+
+    @web.middleware
+    async def _meant(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Tell nothing to a site whose name leads here, where only this machine is to be told anything."""
+        if self._is_private and not is_meant(request.headers.get("Host", ""), self._address.host):
+            return web.Response(status=421, text=_NOT_MEANT)
+        return await handler(request)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

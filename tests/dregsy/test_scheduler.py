@@ -359,6 +359,29 @@ async def test_one_off_tasks_run_again_when_asked_for() -> None:
     assert [name for name, _ in alone.seen] == ["once", "once"]
 
 
+async def test_run_now_comes_before_the_one_off_tasks_that_are_left() -> None:
+    """It waits for the run in progress alone; an interval counts from then, and a one-off task has had its run."""
+
+    def both(orders: Orders) -> None:
+        orders.run_now("p")
+        orders.run_now("c")
+
+    runs = Wishes(FakeClock(), 5, {"a": 5, "p": 1}, wishes={1: both})
+
+    await run_with([task("p", Every(60)), *(task(name, Once()) for name in "abc")], runs)
+
+    assert runs.seen == [("a", 0), ("p", 5), ("c", 6), ("b", 6), ("p", 65)]
+
+
+async def test_what_falls_due_during_one_off_tasks_runs_after_them() -> None:
+    """As during any other run, a time of a cron task is not lost."""
+    runs = Runs(FakeClock(NOON + 1), limit=3, lasts={"a": 1000})
+
+    await run([task("c", Cron("15 12 * * *")), task("a", Once()), task("b", Once())], runs)
+
+    assert runs.seen == [("a", 1), ("b", 1001), ("c", 1001)]
+
+
 async def test_tasks_of_one_name_are_asked_for_together() -> None:
     """An order names tasks, and cannot tell two of a name apart."""
     runs = Wishes(FakeClock(), 4, wishes={2: lambda orders: orders.run_now("same")})
@@ -402,4 +425,4 @@ async def test_times_are_told() -> None:
     await run_with(tasks, runs, events)
 
     times = [[(one.name, moment - NOON) for one, moment in event.times] for event in events if type(event) is Scheduled]
-    assert times == [[("p", 0)], [("p", 90)]]
+    assert times == [[("p", 0)], [("p", 0)], [("p", 90)]]

@@ -95,3 +95,17 @@ def test_failures_outlive_a_new_config() -> None:
     last(TaskFinished(again))
 
     assert (before, after, last.reports) == ((gone, good, failed), (failed,), (again,))
+
+
+def test_failures_of_a_name_that_several_have() -> None:
+    """After a new config the run of one of them does not excuse the other, whose failure may be meant."""
+    last, twins = LastReports(), (replace(TASK), replace(TASK))
+    failed, again = report(Status.FAILED), [replace(report(Status.COPIED), task=twin) for twin in twins]
+    last(TaskFinished(failed))
+    last(Reloaded(ok=True, tasks=twins))
+
+    last(TaskFinished(again[1]))
+    one = last.reports
+    last(TaskFinished(again[0]))
+
+    assert (one, last.reports) == ((failed, again[1]), (again[1], again[0]))

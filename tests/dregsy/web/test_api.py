@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from dregsy.web.desk import GUESSES
 from tests.dregsy.web.stage import TOKEN, Stage, copied
 
 JSON = {"Content-Type": "application/json"}
@@ -39,6 +40,34 @@ async def test_no_order_without_the_token() -> None:
     assert asked is False
 
 
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}], ids=lambda one: next(iter(one))
+)
+async def test_other_sites_give_no_orders(headers: dict[str, str]) -> None:
+    """Whatever they have a browser send, it neither does anything nor counts as a guess of who looks at them."""
+    async with Stage(token=TOKEN) as stage:
+        for path in ("/run", "/api/v1/run"):
+            answers = [await stage.order(path, task="nightly", token="x", headers=headers) for _ in range(GUESSES)]
+            answers.append(await stage.order(path, task="nightly", token=TOKEN, headers=headers))
+            assert {one.status for one in answers} == {403}
+        asked = stage.orders.is_asked("nightly")
+        own = await stage.order("/api/v1/run", task="nightly", token="y")
+
+    assert (asked, own.status) == (False, 401)
+
+
+async def test_a_proxy_may_have_a_token_of_its_own() -> None:
+    """What a login proxy puts into the header does not hide the token of the form, and is no guess beside it."""
+    foreign = {"Authorization": "Bearer eyJhbGciOi.J9.x"}
+    async with Stage(token=TOKEN) as stage:
+        answers = [
+            await stage.order("/api/v1/pause", task="nightly", token=TOKEN, headers=foreign) for _ in range(GUESSES + 1)
+        ]
+        wrong = await stage.order("/api/v1/pause", task="nightly", token="wrong")
+
+    assert ([one.status for one in answers], wrong.status) == ([200] * (GUESSES + 1), 401)
+
+
 async def test_nothing_changes_by_looking() -> None:
     """GET and HEAD give no orders."""
     async with Stage(token=TOKEN) as stage:
@@ -50,6 +79,18 @@ async def test_nothing_changes_by_looking() -> None:
         asked = stage.orders.is_asked("nightly")
 
     assert ({one.status for one in answers}, asked) == ({405}, False)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_bodies_that_cannot_be_unpacked(coding: str, caplog: pytest.LogCaptureFixture) -> None:
+    """They are refused like others that cannot be read, and nothing is logged of them."""
+    async with Stage(token=TOKEN) as stage:
+        answers = [
+            await stage.ask(path, method="POST", body=b"hello", headers={"Content-Encoding": coding})
+            for path in ("/run", "/api/v1/run")
+        ]
+
+    assert ([one.status for one in answers], caplog.text) == ([400, 400], "")
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b"[" * 10_000, b'{"task": ' + b"[" * 9000])

@@ -116,6 +116,24 @@ def test_failures_last_until_they_are_over(watched: Watched) -> None:
     assert watched.failing == ["1", "x"]
 
 
+def test_tasks_of_one_name_fail_each_for_itself(watched: Watched) -> None:
+    """A run of one forgets nothing of the other, also after the config was read again; what is gone is forgotten."""
+    watched.tasks = [task("same"), task("same")]
+    watched(Reloaded(ok=True, tasks=tuple(watched.tasks)))
+    watched.run(failed("1", name="same"), failed("2", name="same"), which=1)
+    watched.run(failed("2", name="same"), copied("3", name="same"))
+    both = watched.failing
+    watched.tasks = [task("same"), task("same")]
+    watched(Reloaded(ok=True, tasks=tuple(watched.tasks)))
+    watched.run(copied("2", name="same"))
+    other = watched.failing, [entry.past and entry.past.ok for entry in watched.board.entries]
+    watched(Reloaded(ok=True, tasks=(task("same"),)))
+
+    assert both == ["2", "2", "1"]
+    assert other == (["2", "1"], [True, False])
+    assert watched.failing == []
+
+
 def test_memory_has_bounds(watched: Watched) -> None:
     """However much fails, however many hosts there are and warnings come, the newest are remembered."""
     watched(TaskStarted(watched.tasks[0]))

@@ -2,7 +2,18 @@ import pytest
 
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Once, Task
-from dregsy.model.report import CopyProgress, Event, Reloaded, Report, TaskFinished, TaskStarted, Waiting, Warned
+from dregsy.model.report import (
+    Answered,
+    CopyProgress,
+    Event,
+    Reloaded,
+    Report,
+    RequestRetried,
+    TaskFinished,
+    TaskStarted,
+    Waiting,
+    Warned,
+)
 from dregsy.scheduler import RECHECK
 from dregsy.web.health import PATIENCE, Health
 from tests.dregsy.web.events import copy
@@ -64,6 +75,19 @@ def test_a_scheduler_that_looks_no_more(watch: Watch) -> None:
     watch.time += 1.0
 
     assert (good, watch.health.trouble) == ("", "the scheduler is stuck: it has not looked at its tasks for 361 s")
+
+
+@pytest.mark.parametrize("event", [Waiting(9e9), Answered("a.test", "GET", 200), RequestRetried("a.test")])
+def test_who_waits_in_a_run_is_not_stuck(watch: Watch, event: Event) -> None:
+    """A run may wait for longer than a copy may take, for a registry's quota, say, as long as it is heard of."""
+    watch(TaskStarted(TASK))
+    for _ in range(3):
+        watch.time += TIMEOUT + PATIENCE
+        watch(event)
+    good = watch.health.trouble
+    watch.time += TIMEOUT + PATIENCE + 1.0
+
+    assert (good, "the task 'nightly' is stuck" in watch.health.trouble) == ("", True)
 
 
 @pytest.mark.parametrize("event", [Warned("", "nothing"), Reloaded(ok=False)])

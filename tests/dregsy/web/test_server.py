@@ -2,14 +2,16 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 
 from dregsy import app
 from dregsy.config.load import load
@@ -19,9 +21,11 @@ from dregsy.errors import UsageError
 from dregsy.model.listen import Listen
 from dregsy.model.plan import Plan, RelayChoice
 from dregsy.model.report import Waiting
+from dregsy.web import site as web_site
 from dregsy.web.health import PATIENCE, Health
 from dregsy.web.metrics import Metrics
 from dregsy.web.server import CONNECTIONS, Server
+from tests.dregsy.web.stage import Stage
 from tests.testbed.asking import Answer, ask, figures
 from tests.testbed.command import mirror
 
@@ -36,9 +40,9 @@ class Site:
         self.health = Health(3600.0, now=lambda: self.time)
         self.server = Server(ANY, Metrics(()).registry, self.health)
 
-    async def ask(self, path: str, *, method: str = "GET", accept: str = "") -> Answer:
+    async def ask(self, path: str, **more: Any) -> Answer:
         """Send one request."""
-        return await asyncio.to_thread(partial(ask, self.server.url, path, method=method, accept=accept))
+        return await asyncio.to_thread(partial(ask, self.server.url, path, **more))
 
 
 @pytest.fixture
@@ -112,6 +116,32 @@ async def test_states_in_a_line_or_json(site: Site) -> None:
     assert (bad[1].status, json.loads(bad[1].text)) == (503, {"ok": False, "trouble": trouble})
 
 
+async def test_a_site_whose_name_leads_here_learns_nothing(site: Site) -> None:
+    """Where only this machine is served, a browser that asks for another name is told nothing but that."""
+    paths = ("/metrics", "/healthz", "/", "/none")
+    theirs = [await site.ask(path, headers={"Host": "evil.example:8080"}) for path in paths]
+    ours = [
+        await site.ask("/healthz", headers={"Host": host}) for host in ("localhost:8080", "[::1]", "10.244.0.7:8080")
+    ]
+
+    assert [(one.status, one.text.startswith("only this machine is served here")) for one in theirs] == [
+        (421, True)
+    ] * 4
+    assert [one.status for one in ours] == [200] * 3
+
+
+async def test_probes_by_any_name_elsewhere(site: Site) -> None:
+    """Who listens for others is asked by all kinds of names."""
+    async with Server(Listen.parse("0.0.0.0:0"), Metrics(()).registry, site.health) as server:
+        answers = [
+            await asyncio.to_thread(partial(ask, server.url, path, headers={"Host": host}))
+            for path in ("/metrics", "/healthz")
+            for host in ("dregsy.default.svc:8080", "10.244.0.7:8080")
+        ]
+
+    assert [one.status for one in answers] == [200] * 4
+
+
 async def test_an_address_that_is_taken(site: Site) -> None:
     """The error names the address, and the exit code is that of a wrong config."""
     address = Listen.parse(urlsplit(site.server.url).netloc)
@@ -133,12 +163,62 @@ async def test_a_host_that_is_not_ours(site: Site) -> None:
 
 async def test_slow_clients_hold_up_nobody(site: Site, sockets: ExitStack) -> None:
     """However many connect and never end their requests, others are answered; the oldest connections go."""
-    slow = [visit(sockets, site.server.url, b"GET /metrics HTTP/1.1\r\nHost: x\r\n") for _ in range(CONNECTIONS + 9)]
+    slow = [
+        visit(sockets, site.server.url, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n") for _ in range(CONNECTIONS + 9)
+    ]
 
     answer = await site.ask("/healthz")
 
     assert answer.status == 200
     assert all([await asyncio.to_thread(is_cut, client) for client in slow[:10]])
+
+
+class Patient(web_site.Site):
+    """Answers nobody, and counts who waits for that."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage.view, stage.desk)
+        self.begun = self.waiting = 0
+        self.changed = asyncio.Event()
+
+    def add_to(self, app: web.Application) -> None:
+        """Serve one page."""
+        app.add_routes([web.get("/wait", self._wait)])
+
+    async def _wait(self, _: web.Request) -> web.Response:
+        self.begun += 1
+        self.waiting += 1
+        self.changed.set()
+        try:
+            await asyncio.Event().wait()
+            return web.Response()
+        finally:
+            self.waiting -= 1
+            self.changed.set()
+
+    def has_begun(self, count: int) -> bool:
+        """Whether so many have come."""
+        return self.begun == count
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        while not is_so():
+            self.changed.clear()
+            await self.changed.wait()
+
+
+async def test_nothing_is_done_for_who_has_gone(sockets: ExitStack) -> None:
+    """The work for a request ends with its connection, whoever ended that: there is no more work than connections."""
+    patient = Patient(Stage())
+    async with Server(ANY, Metrics(()).registry, Health(60.0), patient) as server, asyncio.timeout(30):
+        for count in range(1, CONNECTIONS + 10):
+            visit(sockets, server.url, b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await patient.until(partial(patient.has_begun, count))
+        await patient.until(lambda: patient.waiting == CONNECTIONS)
+        sockets.close()
+        await patient.until(lambda: patient.waiting == 0)
+
+    assert patient.begun == CONNECTIONS + 9
 
 
 async def test_every_connection_has_an_end(sockets: ExitStack) -> None:
