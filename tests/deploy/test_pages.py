@@ -9,7 +9,10 @@ import pytest
 import yaml
 from helm_python import Chart
 
+from dregsy.cli import group
 from dregsy.config.load import load
+from dregsy.ending import LAST_CALL
+from dregsy.notify.notifier import FLUSH
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -36,6 +39,15 @@ def test_the_file_for_docker() -> None:
     loaded = load("-", environ=ENVIRON, strict=True, stdin=StringIO(yaml.safe_dump(example("docker.md"))))
 
     assert loaded.warnings == ()
+
+
+def test_docker_waits_for_the_end() -> None:
+    """What --stop-timeout says on the page is longer than dregsy takes to end."""
+    told = [float(number) for number in re.findall(r"--stop-timeout (\d+)", (DOCS / "docker.md").read_text())]
+    grace = next(one for one in group.commands["run"].params if one.name == "grace").default
+
+    assert told
+    assert min(told) > grace + LAST_CALL + FLUSH
 
 
 def test_the_values_for_helm() -> None:

@@ -57,13 +57,14 @@ spec:
   {{- end }}
   serviceAccountName: {{ include "dregsy.serviceAccount" . }}
   automountServiceAccountToken: false
-  {{- /* the 5 seconds that cleaning up may take after the grace, and then some */}}
-  terminationGracePeriodSeconds: {{ add .Values.grace 15 }}
+  {{- /* what cleaning up, and telling who is to be told, may take after the grace, and then some */}}
+  terminationGracePeriodSeconds: {{ add .Values.grace 30 }}
   securityContext:
     runAsNonRoot: true
     runAsUser: 65532
     runAsGroup: 65532
     fsGroup: 65532
+    fsGroupChangePolicy: OnRootMismatch # what is there stays private
     seccompProfile: {type: RuntimeDefault}
   {{- with .Values.imagePullSecrets }}
   imagePullSecrets: {{- toYaml . | nindent 4 }}
