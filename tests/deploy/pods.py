@@ -36,6 +36,7 @@ def careful(pod: dict[str, Any]) -> list[str]:
         "has time to end": pod["terminationGracePeriodSeconds"] > grace + LAST_CALL + FLUSH,
         "asks for little": container["resources"]["requests"] == {"cpu": "10m", "memory": "96Mi"},
         "has a place for temporary files and for state": {"/tmp", "/state"} <= mounted,  # noqa: S108 - in the container
+        "puts what is large onto its volume": {"name": "TMPDIR", "value": "/state"} in container["env"],
         "does not use what it has no volume for": {one["name"] for one in container["volumeMounts"]}
         <= {one["name"] for one in pod["volumes"]} | {"state"},
     }
