@@ -16,10 +16,14 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Replica ``index`` of ``count``, counted from 0; the only one has everything."""
+    """Replica ``index`` of ``count``, counted from 0; the only one has everything.
+
+    With ``by_last_part`` names that end in the same part, behind their last slash, belong together.
+    """
 
     index: int = 0
     count: int = 1
+    by_last_part: bool = False
 
     @classmethod
     def parse(cls, text: str, *, hostname: str = "") -> Self:
@@ -38,6 +42,7 @@ class Shard:
 
     def has(self, name: str) -> bool:
         """Tell whether ``name`` is this replica's; of all replicas of a count exactly one has it."""
+        name = name.rpartition("/")[2] if self.by_last_part else name
         return self.count == 1 or self.index == max(range(self.count), key=lambda index: (_lot(index, name), index))
 
 
