@@ -27,7 +27,7 @@ ELSEWHERE = {
     ("docs/registries/azure.md", "az acr token create"): "needs an account at Azure",
     ("docs/registries/azure.md", "TOKEN=$(az acr login"): "needs an account at Azure",
     ("docs/registries/ecr.md", "kubectl annotate"): "needs a cluster",
-    ("docs/registries/google.md", "pip install"): "would install this project from PyPI",
+    ("docs/registries/google.md", "pip install"): "would change the environment that runs this test",
     ("docs/registries/google.md", "gcloud iam service-accounts create"): "needs an account at Google",
     ("docs/registries/google.md", "printf '_json_key"): "needs the key that an account at Google gives",
     ("docs/registries/google.md", "gcloud iam service-accounts add-iam"): "needs an account at Google",
