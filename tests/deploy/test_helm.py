@@ -224,11 +224,11 @@ def test_notifications_in_values(tmp_path: Path) -> None:
 
 
 def test_a_text_gets_through_as_it_is() -> None:
-    """Nothing reads and writes it in between: what looks like a number stays what it is."""
-    text = "# ours\ntasks:\n  - name: on\n    mappings:\n      - from: a\n        tags: [1.30, 012, on, 1e3]\n"
+    """Nothing reads and writes it in between: what looks like a number stays what it is, and all blanks are kept."""
+    text = "  # ours\ntasks:\n  - name: on\n    mappings:\n      - from: a\n        tags: [1.30, 012, on, 1e3]\n"
 
     for kind in KINDS:
-        assert rendered({"kind": kind, "config": text})["ConfigMap"]["data"]["config.yaml"].strip() == text.strip()
+        assert rendered({"kind": kind, "config": text})["ConfigMap"]["data"]["config.yaml"] == text
 
 
 @pytest.mark.parametrize("watch", [False, True])
