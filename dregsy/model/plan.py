@@ -11,7 +11,7 @@ from dregsy.model.listen import Listen
 from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
 from dregsy.model.rewrite import Rewrite, Selection
-from dregsy.model.shard import Shard
+from dregsy.model.shard import Shard, ShardByEnd
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter, TagSet
 from dregsy.model.timeouts import Timeouts
@@ -142,7 +142,7 @@ class Plan:
         image has several names, of which the end alone is the same; then all are told by that.
         """
         varies = any(len({target.prefix for target in task.targets}) > 1 for task in self.tasks)
-        shard = replace(shard, by_last_part=varies)
+        shard = ShardByEnd(shard.index, shard.count) if varies else shard
         return replace(self, tasks=tuple(replace(task, shard=shard) for task in self.tasks))
 
 

@@ -16,14 +16,10 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Replica ``index`` of ``count``, counted from 0; the only one has everything.
-
-    With ``by_last_part`` names that end in the same part, behind their last slash, belong together.
-    """
+    """Replica ``index`` of ``count``, counted from 0; the only one has everything."""
 
     index: int = 0
     count: int = 1
-    by_last_part: bool = False
 
     @classmethod
     def parse(cls, text: str, *, hostname: str = "") -> Self:
@@ -42,8 +38,16 @@ class Shard:
 
     def has(self, name: str) -> bool:
         """Tell whether ``name`` is this replica's; of all replicas of a count exactly one has it."""
-        name = name.rpartition("/")[2] if self.by_last_part else name
         return self.count == 1 or self.index == max(range(self.count), key=lambda index: (_lot(index, name), index))
+
+
+@dataclass(frozen=True, slots=True)
+class ShardByEnd(Shard):
+    """A replica to which names belong by their last part, behind the last slash: those that end alike, together."""
+
+    def has(self, name: str) -> bool:
+        """Tell whether ``name`` is this replica's; of all replicas of a count exactly one has it."""
+        return Shard.has(self, name.rpartition("/")[2])
 
 
 def _number(text: str) -> int | None:
