@@ -5,7 +5,6 @@ stands in docs/decisions/0006-journal.md.
 """
 
 import asyncio
-import os
 import shutil
 import sqlite3
 import time
@@ -15,13 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from stat import S_ISDIR
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from dregsy.model.digest import Digest
 from dregsy.model.ref import is_repository
 from dregsy.model.report import Listener, Warned
+from dregsy.private import own
 
 NAME = ".dregsy-journal"
 """What our folder below ``state`` is called."""
@@ -299,14 +298,6 @@ def _connected(name: str) -> sqlite3.Connection:
         db.close()
         raise
     return db
-
-
-def own(folder: Path) -> None:
-    """Make ``folder`` where it is missing; PermissionError when others could write to it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise PermissionError(None, "it belongs to, or may be written by, somebody else")
 
 
 def _remove(folder: Path) -> None:

@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from stat import S_ISDIR
 
 from dregsy.errors import UsageError
+from dregsy.private import own
 
 NAME = ".dregsy-scratch"
 """What our folder below ``state`` is called; everything in it is ours to remove."""
@@ -53,7 +53,7 @@ def _no_place(why: str) -> UsageError:
 def _claim(base: Path) -> tuple[Path, int]:
     """Make a locked folder below ``base``, which is nobody else's."""
     for _ in range(_ATTEMPTS):
-        _own(base)
+        own(base)
         for old in base.iterdir():
             _remove_if_dead(old)
         try:
@@ -65,14 +65,6 @@ def _claim(base: Path) -> tuple[Path, int]:
             return folder, lock
         os.close(lock)
     raise OSError(f"other processes keep removing folders in {base}")
-
-
-def _own(base: Path) -> None:
-    """Make ``base`` where it is missing; PermissionError when it is somebody else's, or open to others."""
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = base.lstat()
-    if not S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise PermissionError(None, "it belongs to, or may be written by, somebody else")
 
 
 def _remove_if_dead(folder: Path) -> None:

@@ -162,7 +162,8 @@ class _Search:
             return load()
         except ImportError:
             raise self.error(
-                "needs the package google-auth", "pip install 'dregsy[gcp]', or give 'auth' ('auth: none' for no login)"
+                "needs the package google-auth",
+                "pip install 'google-auth[requests]', or give 'auth' ('auth: none' for no login)",
             ) from None
         except OSError as error:
             raise self.error(f"cannot be read: {error.strerror}", f"see {_FILE_VARIABLE}") from None

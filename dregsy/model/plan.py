@@ -11,7 +11,7 @@ from dregsy.model.listen import Listen
 from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
 from dregsy.model.rewrite import Rewrite, Selection
-from dregsy.model.shard import Shard
+from dregsy.model.shard import Shard, ShardByEnd
 from dregsy.model.tagnames import TagNames
 from dregsy.model.tags import TagFilter, TagSet
 from dregsy.model.timeouts import Timeouts
@@ -94,7 +94,7 @@ class Task:
     def share(self, rule: Rule, repositories: Iterable[str]) -> Iterator[str]:
         """Give those of a rule's repositories that belong to this shard.
 
-        That is told by what they are called at the target: whatever goes to one repository is copied by one replica.
+        That is told by what they are called at the first target: see ``Plan.sharded``.
         """
         prefix = self.targets[0].prefix if self.targets else ""
         return (name for name in repositories if self.shard.has(f"{prefix}/{rule.rewrite.apply(name)}".lstrip("/")))
@@ -136,7 +136,13 @@ class Plan:
     timeouts: Timeouts = field(default=Timeouts())
 
     def sharded(self, shard: Shard) -> Self:
-        """Return the same plan for one replica of several."""
+        """Return the same plan for one replica of several.
+
+        Whatever goes to one repository is copied by one replica. Where targets of a task have different prefixes, an
+        image has several names, of which the end alone is the same; then all are told by that.
+        """
+        varies = any(len({target.prefix for target in task.targets}) > 1 for task in self.tasks)
+        shard = ShardByEnd(shard.index, shard.count) if varies else shard
         return replace(self, tasks=tuple(replace(task, shard=shard) for task in self.tasks))
 
 

@@ -41,6 +41,15 @@ class Shard:
         return self.count == 1 or self.index == max(range(self.count), key=lambda index: (_lot(index, name), index))
 
 
+@dataclass(frozen=True, slots=True)
+class ShardByEnd(Shard):
+    """A replica to which names belong by their last part, behind the last slash: those that end alike, together."""
+
+    def has(self, name: str) -> bool:
+        """Tell whether ``name`` is this replica's; of all replicas of a count exactly one has it."""
+        return Shard.has(self, name.rpartition("/")[2])
+
+
 def _number(text: str) -> int | None:
     is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MOST))
     return int(text) if is_number else None

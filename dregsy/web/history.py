@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dregsy.journal import own
 from dregsy.log import label, one_line
-from dregsy.model.report import CopyFinished, Event, Outcome, Status
+from dregsy.model.report import CopyFinished, Event, Listener, Outcome, Status, Warned
+from dregsy.private import own
 
 MOST = 10_000
 """How many entries are kept in a file; the oldest go first."""
@@ -84,12 +84,20 @@ class Past:
 class History:
     """A listener that keeps what was copied and what failed, for ``ttl`` seconds, while its ``async with`` lasts.
 
-    Without ``folder`` it lasts as long as this object, whatever ``ttl`` says. A file that fails is left alone, and
-    things go on in memory: nobody's work depends on it.
+    Without ``folder`` it lasts as long as this object, whatever ``ttl`` says. A file that fails is left alone, which is
+    told once, as a warning, and things go on in memory: nobody's work depends on it.
     """
 
-    def __init__(self, folder: Path | None = None, ttl: float = 0.0, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        ttl: float = 0.0,
+        emit: Listener = lambda _: None,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._folder = folder
+        self._emit = emit
         self._ttl = ttl if folder else None
         self._most = MOST if folder else MOST_IN_MEMORY
         self._now = now
@@ -100,6 +108,7 @@ class History:
         self._thread = ThreadPoolExecutor(1, "history")
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         return self
 
     async def __aexit__(
@@ -135,8 +144,8 @@ class History:
         self._write()
         try:
             return [Past(*row) for row in self._open().execute(sql, values)]
-        except sqlite3.Error:
-            self._do_without()
+        except sqlite3.Error as error:
+            self._do_without(error)
             return []
 
     def _write(self) -> None:
@@ -145,8 +154,8 @@ class History:
         rows = [self._new.popleft() for _ in range(len(self._new))]
         try:
             self._insert(rows)
-        except (sqlite3.Error, OSError):
-            self._do_without()
+        except (sqlite3.Error, OSError) as error:
+            self._do_without(error)
             self._insert(rows)
 
     def _insert(self, rows: list[Past]) -> None:
@@ -177,9 +186,13 @@ class History:
             self._db.commit()
         return self._db
 
-    def _do_without(self) -> None:
-        """Let go of a file that fails."""
+    def _do_without(self, error: sqlite3.Error | OSError) -> None:
+        """Let go of a file that fails, and have that told where listeners are told."""
         self._shut()
+        if self._folder is not None:
+            why = getattr(error, "strerror", None) or error
+            text = f"going on without the history in {self._folder}: {why} — the status page knows of this start alone"
+            self._loop.call_soon_threadsafe(self._emit, Warned("", text))
         self._folder, self._most = None, MOST_IN_MEMORY
 
     def _close(self) -> None:

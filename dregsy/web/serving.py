@@ -28,7 +28,7 @@ async def serving(
     ``emit`` is told, as are these, what is asked for through the page. Raises UsageError as Server does.
     """
     metrics, health, board = Metrics(tasks), Health(plan.timeout), Board(tasks)
-    async with _history(plan) as history:
+    async with _history(plan, emit) as history:
         watching: list[Listener] = [metrics, health, board, history]
 
         def tell(event: Event) -> None:
@@ -41,7 +41,7 @@ async def serving(
             yield server.url, watching
 
 
-def _history(plan: Plan) -> History:
+def _history(plan: Plan, emit: Listener) -> History:
     """Keep it in the journal's folder where what is there is to be believed for some time, else in memory."""
     state = plan.state
-    return History(Path(state.path) / NAME, state.ttl) if state is not None and state.ttl > 0 else History()
+    return History(Path(state.path) / NAME, state.ttl, emit) if state is not None and state.ttl > 0 else History()

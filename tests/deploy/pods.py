@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dregsy.ending import LAST_CALL
+from dregsy.notify.notifier import FLUSH
 
 _SECURE = {
     "allowPrivilegeEscalation": False,
@@ -28,12 +29,14 @@ def careful(pod: dict[str, Any]) -> list[str]:
     mounted = {one["mountPath"] for one in container["volumeMounts"]}
     holds = {
         "is not root": pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 65532,
+        "finds its volume as private as it left it": pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch",
         "has a seccomp profile": pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"},
         "is read-only and has no privileges": container["securityContext"] == _SECURE,
         "gets no token of the cluster": pod["automountServiceAccountToken"] is False,
-        "has time to end": pod["terminationGracePeriodSeconds"] > grace + LAST_CALL,
+        "has time to end": pod["terminationGracePeriodSeconds"] > grace + LAST_CALL + FLUSH,
         "asks for little": container["resources"]["requests"] == {"cpu": "10m", "memory": "96Mi"},
         "has a place for temporary files and for state": {"/tmp", "/state"} <= mounted,  # noqa: S108 - in the container
+        "puts what is large onto its volume": {"name": "TMPDIR", "value": "/state"} in container["env"],
         "does not use what it has no volume for": {one["name"] for one in container["volumeMounts"]}
         <= {one["name"] for one in pod["volumes"]} | {"state"},
     }

@@ -17,7 +17,7 @@ from dregsy.config.load import load
 from tests.deploy.pods import careful, pods
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy/helm/dregsy"
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "state": "/state",
     "tasks": [
         {
@@ -29,10 +29,12 @@ CONFIG = {
         }
     ],
 }
+ONCE = {**CONFIG, "tasks": [{key: value for key, value in CONFIG["tasks"][0].items() if key != "interval"}]}
+LEAST: dict[str, Any] = {"config": ONCE}
 EVERYTHING: dict[str, Any] = {
     "image": {"digest": f"sha256:{'a' * 64}"},
     "imagePullSecrets": [{"name": "pull"}],
-    "config": CONFIG,
+    "config": ONCE,
     "logins": {"TARGET_AUTH": "eyJ1c2VybmFtZSI6InVzZXIiLCJwYXNzd29yZCI6InNlY3JldCJ9"},
     "dockerConfigSecret": "docker-logins",
     "certs": [{"registry": "registry.example.com:5000", "secret": "its-certs"}],
@@ -41,8 +43,10 @@ EVERYTHING: dict[str, Any] = {
     "cron": {"timeZone": "Europe/Berlin", "schedule": "0 4 * * 1-5"},
     "extraArgs": ["--log-level=debug"],
     "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}],
+    "extraVolumes": [{"name": "more", "secret": {"secretName": "mail"}}],
+    "extraVolumeMounts": [{"name": "more", "mountPath": "/more", "readOnly": True}],
     "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/mirror"}},
-    "podLabels": {"azure.workload.identity/use": "true"},
+    "podLabels": {"team": "tools"},
     "podAnnotations": {"note": "it's"},
     "nodeSelector": {"kubernetes.io/arch": "arm64"},
     "tolerations": [{"key": "spot", "operator": "Exists"}],
@@ -50,6 +54,11 @@ EVERYTHING: dict[str, Any] = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
 }
 KINDS = ("statefulset", "cronjob")
+
+
+def meaning(key: str, *values: Any) -> dict[str, Any]:
+    """A config as a mapping, with a list in the mapping of its task."""
+    return {"tasks": [{"name": "tools", "mappings": [{"from": "a", key: [*values]}]}]}
 
 
 def rendered(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -63,7 +72,7 @@ def rendered(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+@pytest.mark.parametrize("values", [LEAST, EVERYTHING], ids=["defaults", "everything"])
 @pytest.mark.parametrize("version", ["1.25", "1.33"])
 def test_each_object_is_valid(kind: str, values: dict[str, Any], version: str) -> None:
     """By Kubernetes' own schemas, strictly; the pods have no rights and time to end."""
@@ -92,7 +101,9 @@ def test_each_kind_makes_what_it_needs(kind: str) -> None:
     args = pod["containers"][0]["args"]
     common = {"ConfigMap", "Secret", "ServiceAccount"}
 
-    own = {"StatefulSet", "Service", "ServiceMonitor"} if kind == "statefulset" else {"CronJob"}
+    own = (
+        {"StatefulSet", "Service", "ServiceMonitor"} if kind == "statefulset" else {"CronJob", "PersistentVolumeClaim"}
+    )
     assert set(found) == common | own
     assert ("--shard=auto/3" in args) == (kind == "statefulset")
     assert args[-1] == "--log-level=debug"
@@ -116,7 +127,8 @@ def test_values_get_where_they_belong() -> None:
     assert account["annotations"] == EVERYTHING["serviceAccount"]["annotations"]
     assert pod["serviceAccountName"] == account["name"]
     labels = found["StatefulSet"]["spec"]["template"]["metadata"]["labels"]
-    assert labels["azure.workload.identity/use"] == "true"
+    assert labels["team"] == "tools"
+    assert volumes[mounts["/more"]]["secret"]["secretName"] == "mail"
     assert found["Service"]["spec"]["selector"].items() <= labels.items()
     assert (
         found["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items()
@@ -160,12 +172,24 @@ def test_the_config_is_dregsys(tmp_path: Path, kind: str, watch: bool) -> None:
         ({"logins": {"no-variable": "x"}}, "no-variable"),
         ({"certs": [{"registry": "a.example"}]}, "secret"),
         ({"grace": "30s"}, "grace"),
+        ({"fullnameOverride": "A_B"}, "fullnameOverride"),
+        ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels"),
+        ({"extraVolumes": [{"secret": {}}]}, "extraVolumes"),
+        ({"config": None}, "config is empty"),
+        ({"config": "tasks: ["}, "config is no YAML"),
+        ({"config": {"tasks": []}}, "config has no tasks"),
+        ({"config": "state: /state"}, "config has no tasks"),
+        ({"config": CONFIG, "kind": "cronjob"}, "task tools has an interval"),
+        ({"config": yaml.safe_dump(CONFIG), "kind": "cronjob"}, "task tools has an interval"),
+        ({"replicas": 2, "persistence": {"existingClaim": "mine"}}, "existingClaim"),
+        ({"config": {"docker": {"api-version": 1.4}, **ONCE}}, "api-version"),
+        *(({"config": meaning(key, value)}, key) for key in ("tags", "exclude") for value in (1.3, True)),
     ],
 )
 def test_wrong_values_are_refused(values: dict[str, Any], word: str) -> None:
     """The schema knows all keys, and the message names the one that is wrong."""
     with pytest.raises(HelmError, match=word):
-        rendered(values)
+        rendered({**LEAST, **values})
 
 
 def test_the_schema_knows_all_values() -> None:
@@ -181,7 +205,7 @@ def test_notifications_in_values(tmp_path: Path) -> None:
     folder = tmp_path / "chart"
     shutil.copytree(FOLDER, folder)
     values = yaml.safe_load((folder / "values.yaml").read_text())
-    values["config"]["notify"] = "NOTIFY"
+    values["config"] = {**CONFIG, "notify": "NOTIFY"}
     item = "\n  - slack: https://hooks.test/x\n    on: [change]"
     (folder / "values.yaml").write_text(yaml.safe_dump(values).replace("NOTIFY", item))
 
@@ -195,5 +219,79 @@ def test_notifications_in_values(tmp_path: Path) -> None:
         for one in yaml.safe_load_all(text)
         if one and one["kind"] == "ConfigMap"
     ]
-    (told,) = load("-", environ={}, strict=True, stdin=StringIO(text)).notify
+    (told,) = load("-", environ=EVERYTHING["logins"], strict=True, stdin=StringIO(text)).notify
     assert [str(one) for one in told.on] == ["change"]
+
+
+def test_a_text_gets_through_as_it_is() -> None:
+    """Nothing reads and writes it in between: what looks like a number stays what it is, and all blanks are kept."""
+    text = "  # ours\ntasks:\n  - name: on\n    mappings:\n      - from: a\n        tags: [1.30, 012, on, 1e3]\n"
+
+    for kind in KINDS:
+        assert rendered({"kind": kind, "config": text})["ConfigMap"]["data"]["config.yaml"] == text
+
+
+@pytest.mark.parametrize("watch", [False, True])
+def test_watch_is_what_it_is_set_to(watch: bool) -> None:
+    """A mapping that says so is not watched."""
+    text = rendered({"config": {**CONFIG, "watch": watch}})["ConfigMap"]["data"]["config.yaml"]
+
+    assert yaml.safe_load(text)["watch"] is watch
+
+
+def template(values: dict[str, Any]) -> Any:
+    """Return the pod template of a StatefulSet."""
+    return rendered(values)["StatefulSet"]["spec"]["template"]
+
+
+def test_pods_are_made_anew_for_what_they_read_once() -> None:
+    """That is logins, and a config that is not watched; no login can be read in it."""
+    still, watched = {"config": yaml.safe_dump(CONFIG)}, {"config": yaml.safe_dump({**CONFIG, "watch": True})}
+    more = "\n# more\n"
+
+    assert template(watched) == template({"config": watched["config"] + more})
+    assert template(still) != template({"config": still["config"] + more})
+    assert template({**watched, "logins": {"A": "x"}}) != template({**watched, "logins": {"A": "y"}})
+    assert template({**watched, "logins": {"A": "x"}}) == template({**watched, "logins": {"A": "x"}})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("persistence", "volume"),
+    [
+        ({"enabled": False}, {"emptyDir": {}}),
+        ({"existingClaim": "123"}, {"persistentVolumeClaim": {"claimName": "123"}}),
+    ],
+)
+def test_where_the_journal_is(kind: str, persistence: dict[str, Any], volume: dict[str, Any]) -> None:
+    """It lasts as long as the pod, or is on a volume that is there already."""
+    found = rendered({**LEAST, "kind": kind, "persistence": persistence})
+    (pod,) = pods(found.values())
+
+    assert [one for one in pod["volumes"] if one["name"] == "state"] == [{"name": "state", **volume}]
+    assert "PersistentVolumeClaim" not in found
+    assert "volumeClaimTemplates" not in found.get("StatefulSet", {"spec": {}})["spec"]
+
+
+def test_runs_at_night_share_a_volume() -> None:
+    """The chart makes one for the CronJob, as its pods use it."""
+    found = rendered({**LEAST, "kind": "cronjob"})
+    (pod,) = pods(found.values())
+
+    (name,) = [one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if one["name"] == "state"]
+    assert found["PersistentVolumeClaim"]["metadata"]["name"] == name
+
+
+def test_numbers_and_names_stay_what_they_are() -> None:
+    """A name of digits is a text to Kubernetes, and a large number has no exponent."""
+    values = {
+        "existingLoginsSecret": "123",
+        "dockerConfigSecret": "123",
+        "certs": [{"registry": "a", "secret": "123"}],
+        "cron": {"deadlineSeconds": 1209600},
+        "kind": "cronjob",
+    }
+    found = rendered({**values, "existingConfigSecret": "123", "serviceAccount": {"name": "123"}})
+
+    validate(found["CronJob"], "1.33", strict=True)
+    assert found["CronJob"]["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 1209600

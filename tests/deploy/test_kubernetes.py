@@ -47,6 +47,8 @@ def test_what_pods_ask_for_is_there() -> None:
         for volume in pod["volumes"]:
             wanted |= {("ConfigMap", volume["configMap"]["name"])} if "configMap" in volume else set()
             wanted |= {("Secret", volume["secret"]["secretName"])} if "secret" in volume else set()
+            claim = volume.get("persistentVolumeClaim")
+            wanted |= {("PersistentVolumeClaim", claim["claimName"])} if claim else set()
         wanted |= {("Secret", origin["secretRef"]["name"]) for origin in pod["containers"][0]["envFrom"]}
         wanted |= {("ServiceAccount", pod["serviceAccountName"])} if "serviceAccountName" in pod else set()
     service, workload = (next(one for one in everything if one["kind"] == kind) for kind in ("Service", "StatefulSet"))

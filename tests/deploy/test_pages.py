@@ -9,7 +9,10 @@ import pytest
 import yaml
 from helm_python import Chart
 
+from dregsy.cli import group
 from dregsy.config.load import load
+from dregsy.ending import LAST_CALL
+from dregsy.notify.notifier import FLUSH
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -18,8 +21,8 @@ ENVIRON = {"TARGET_AUTH": "eyJ1c2VybmFtZSI6InVzZXIiLCJwYXNzd29yZCI6InNlY3JldCJ9"
 
 
 def example(page: str) -> Any:
-    """Return the page's one YAML example."""
-    (part,) = (DOCS / page).read_text().split("```yaml\n")[1:]
+    """Return the page's last YAML example."""
+    part = (DOCS / page).read_text().split("```yaml\n")[-1]
     return yaml.safe_load(part.partition("```")[0])
 
 
@@ -38,14 +41,22 @@ def test_the_file_for_docker() -> None:
     assert loaded.warnings == ()
 
 
+def test_docker_waits_for_the_end() -> None:
+    """What --stop-timeout says on the page is longer than dregsy takes to end."""
+    told = [float(number) for number in re.findall(r"--stop-timeout (\d+)", (DOCS / "docker.md").read_text())]
+    (grace,) = [one.default for one in group.commands["run"].params if one.name == "grace"]
+
+    assert told
+    assert min(told) > float(str(grace)) + LAST_CALL + FLUSH
+
+
 def test_the_values_for_helm() -> None:
     """The chart takes the values, and dregsy the file in them."""
     values = example("kubernetes.md")
     with Chart.load(str(ROOT / "deploy/helm/dregsy")) as chart:
         assert "StatefulSet" in "".join(chart.render(values=values).values())
 
-    config = yaml.safe_dump(values["config"])
-    assert load("-", environ=ENVIRON, strict=True, stdin=StringIO(config)).warnings == ()
+    assert load("-", environ=ENVIRON, strict=True, stdin=StringIO(values["config"])).warnings == ()
 
 
 def test_commands_use_what_there_is() -> None:

@@ -284,6 +284,20 @@ async def test_a_folder_of_no_use(obstacle: str, shelf: Shelf, tmp_path: Path) -
     assert shelf.folder.exists()
 
 
+async def test_a_volume_that_a_new_pod_mounts(shelf: Shelf) -> None:
+    """Kubernetes opens a pod's volume to its group: what is known stays known, and the folder is private again."""
+    async with shelf.journal() as journal:
+        learn(journal)
+    for path in (shelf.folder.parent, shelf.folder):
+        path.chmod(0o2770)
+    for path in shelf.folder.iterdir():
+        path.chmod(0o660)
+
+    async with shelf.journal() as journal:
+        assert await knows(journal) == (True, True, True)
+    assert (shelf.heard, shelf.folder.stat().st_mode & 0o777) == ([], 0o700)
+
+
 async def test_kept_by_another_process(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where another process doesn't let go of the file, there is none: what is struck out is nowhere believed."""
     monkeypatch.setattr(module, "_BUSY", 0.01)

@@ -35,6 +35,17 @@ def test_scratch_of_the_dead_is_removed_and_that_of_the_living_kept(tmp_path: Pa
     assert [other.exists() for other in others] == [True, True]
 
 
+def test_what_a_killed_pod_left_on_its_volume(tmp_path: Path) -> None:
+    """Kubernetes opens all of a volume to the pod's group: the next pod starts, and tidies up."""
+    dead = tmp_path / NAME / "dead"
+    dead.mkdir(parents=True)
+    for path in (tmp_path, tmp_path / NAME, dead):
+        path.chmod(0o2770)
+
+    with scratch(str(tmp_path)) as folder:
+        assert (dead.exists(), stat.S_IMODE(folder.parent.stat().st_mode) & 0o777) == (False, 0o700)
+
+
 def test_without_state_the_dead_are_removed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the system's temporary folder the same holds, in a folder that is this user's alone."""
     place = tmp_path / "tmp"

@@ -256,4 +256,4 @@ def test_without_the_package(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 1
-    assert "needs the package google-auth — pip install 'dregsy[gcp]'" in done.stderr
+    assert "needs the package google-auth — pip install 'google-auth[requests]'" in done.stderr

@@ -81,6 +81,18 @@ def test_a_share_is_told_by_the_name_at_the_target() -> None:
     assert names == sorted((name for share in shares[0] for name in share), key=names.index)
 
 
+def test_a_share_with_targets_below_different_paths() -> None:
+    """A repository that one task writes to as its second target, and another one as its only one, has one replica."""
+    names = [f"team/{number}" for number in range(20)]
+    task = plan(to="regex:^/team/,/").tasks[0]
+    several = replace(task, targets=(Endpoint("b.io", prefix="deep/alpha"), Endpoint("b.io", prefix="mirror")))
+    single = plan(to="regex:^/team/,/mirror/").tasks[0]
+
+    for index in range(3):
+        one, two = replace(plan(), tasks=(several, single)).sharded(Shard(index, 3)).tasks
+        assert [*one.share(one.rules[0], names)] == [*two.share(two.rules[0], names)]
+
+
 def test_a_plan_for_all() -> None:
     """Without shards, a task has all repositories, whatever their names."""
     task = plan().tasks[0]

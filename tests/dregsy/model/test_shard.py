@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dregsy.model.shard import Shard
+from dregsy.model.shard import Shard, ShardByEnd
 
 NAMES = st.lists(st.text(min_size=1, max_size=40), max_size=30, unique=True)
 COUNTS = st.integers(1, 12)
@@ -19,6 +19,13 @@ def owners(name: str, count: int) -> list[int]:
 def test_each_name_has_exactly_one_replica(names: list[str], count: int) -> None:
     """Together the replicas have everything, and no two of them have the same."""
     assert [1] * len(names) == [len(owners(name, count)) for name in names]
+
+
+def test_names_that_end_alike() -> None:
+    """Names with the same last part have the same replica, the one that this part alone has."""
+    for name in ("alpine", "busybox", "nginx", "redis"):
+        held = [[ShardByEnd(index, 3).has(f"{path}{name}") for index in range(3)] for path in ("", "mirror/", "a/b/")]
+        assert held == [[Shard(index, 3).has(name) for index in range(3)]] * 3
 
 
 @given(NAMES, COUNTS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
-from dregsy.model.report import CopyFinished, Failure, Outcome, Status
+from dregsy.model.report import CopyFinished, Event, Failure, Outcome, Status, Warned
 from dregsy.web.history import LONGEST, MOST_IN_MEMORY, History
 from tests.dregsy.web.stage import DIGEST, NOW, copied, current, failed
 
@@ -102,15 +102,19 @@ async def test_bounds(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_is_none(tmp_path: Path) -> None:
-    """A broken file, or a folder that others may write to, costs nobody anything: it is left alone."""
+    """A broken file, or a folder that others may write to, is left alone, which is said once; no more comes of it."""
     (tmp_path / "broken").mkdir(0o700)
     (tmp_path / "broken/history-1.db").write_bytes(b"no database" * 1000)
     (tmp_path / "open").mkdir()
     os.chmod(tmp_path / "open", 0o777)  # noqa: PTH101, S103 - what it is about
+    heard: list[Event] = []
     for name in ("broken", "open"):
-        async with History(tmp_path / name, 3600.0, now=Years()) as history:
+        async with History(tmp_path / name, 3600.0, heard.append, now=Years()) as history:
             history(CopyFinished(copied("1")))
             assert await tags(history) == ["1"]
+            assert await tags(history, "b.test/app:1") == ["1"]
 
+    warned = [one.message for one in heard if isinstance(one, Warned)]
+    assert [str(tmp_path / name) in text for name, text in zip(("broken", "open"), warned, strict=True)] == [True, True]
     assert (tmp_path / "broken/history-1.db").read_bytes() == b"no database" * 1000
     assert list((tmp_path / "open").iterdir()) == []

@@ -43,27 +43,50 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if eq .Values.kind "statefulset" }}true{{ end -}}
 {{- end -}}
 
+{{- define "dregsy.claim" -}}
+accessModes: {{- toYaml .Values.persistence.accessModes | nindent 2 }}
+{{- with .Values.persistence.storageClass }}
+storageClassName: {{ . | quote }}
+{{- end }}
+resources: {requests: {storage: {{ .Values.persistence.size | quote }}}}
+{{- end -}}
+
+{{- define "dregsy.podAnnotations" -}}
+{{- with .Values.podAnnotations }}{{ toYaml . }}{{ end }}
+{{- /* Pods are made anew for what they take up at their start alone. The sum is made slowly: nobody is to guess logins by it. */ -}}
+{{- if and .Values.logins (not .Values.existingLoginsSecret) }}
+checksum/logins: {{ derivePassword 1 "long" (toJson .Values.logins) .Release.Name .Release.Namespace | sha256sum }}
+{{- end }}
+{{- if and (include "dregsy.isDaemon" .) (include "dregsy.hasConfig" .) (not (include "dregsy.watches" .)) }}
+checksum/config: {{ include "dregsy.config" . | sha256sum }}
+{{- end }}
+{{- end -}}
+
 {{- define "dregsy.podTemplate" -}}
 metadata:
   labels:
     {{- include "dregsy.selector" . | nindent 4 }}
+    {{- range $label := keys (fromYaml (include "dregsy.selector" .)) }}
+    {{- if hasKey $.Values.podLabels $label }}{{ fail (printf "podLabels: %s is what pods are found by" $label) }}{{ end }}
+    {{- end }}
     {{- with .Values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
-  {{- with .Values.podAnnotations }}
-  annotations: {{- toYaml . | nindent 4 }}
+  {{- with include "dregsy.podAnnotations" . }}
+  annotations: {{- . | nindent 4 }}
   {{- end }}
 spec:
   {{- if not (include "dregsy.isDaemon" .) }}
   restartPolicy: Never
   {{- end }}
-  serviceAccountName: {{ include "dregsy.serviceAccount" . }}
+  serviceAccountName: {{ include "dregsy.serviceAccount" . | quote }}
   automountServiceAccountToken: false
-  {{- /* the 5 seconds that cleaning up may take after the grace, and then some */}}
-  terminationGracePeriodSeconds: {{ add .Values.grace 15 }}
+  {{- /* what cleaning up, and telling who is to be told, may take after the grace, and then some */}}
+  terminationGracePeriodSeconds: {{ add .Values.grace 30 }}
   securityContext:
     runAsNonRoot: true
     runAsUser: 65532
     runAsGroup: 65532
     fsGroup: 65532
+    fsGroupChangePolicy: OnRootMismatch # what is there stays private
     seccompProfile: {type: RuntimeDefault}
   {{- with .Values.imagePullSecrets }}
   imagePullSecrets: {{- toYaml . | nindent 4 }}
@@ -83,27 +106,31 @@ spec:
   volumes:
     - name: config
       {{- if .Values.existingConfigSecret }}
-      secret: {secretName: {{ .Values.existingConfigSecret }}, defaultMode: 0440}
+      secret: {secretName: {{ .Values.existingConfigSecret | quote }}, defaultMode: 0440}
       {{- else }}
-      configMap: {name: {{ default (include "dregsy.fullname" .) .Values.existingConfigMap }}}
+      configMap: {name: {{ default (include "dregsy.fullname" .) .Values.existingConfigMap | quote }}}
       {{- end }}
     - name: tmp
       emptyDir: {medium: Memory, sizeLimit: 64Mi}
-    {{- if not (and (include "dregsy.isDaemon" .) .Values.persistence.enabled) }}
+    {{- if not .Values.persistence.enabled }}
     - name: state
       emptyDir: {}
+    {{- else if or .Values.persistence.existingClaim (not (include "dregsy.isDaemon" .)) }}
+    - name: state
+      persistentVolumeClaim: {claimName: {{ default (include "dregsy.fullname" .) .Values.persistence.existingClaim | quote }}}
     {{- end }}
     {{- with .Values.dockerConfigSecret }}
     - name: docker-config
       secret:
-        secretName: {{ . }}
+        secretName: {{ . | quote }}
         defaultMode: 0440
         items: [{key: .dockerconfigjson, path: config.json}]
     {{- end }}
     {{- range $number, $cert := .Values.certs }}
     - name: certs-{{ $number }}
-      secret: {secretName: {{ $cert.secret }}, defaultMode: 0440}
+      secret: {secretName: {{ $cert.secret | quote }}, defaultMode: 0440}
     {{- end }}
+    {{- with .Values.extraVolumes }}{{ toYaml . | nindent 4 }}{{ end }}
 {{- end -}}
 
 {{- define "dregsy.container" -}}
@@ -112,24 +139,26 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 args:
   - dregsy
   - -config=/config/config.yaml
-  - --grace={{ .Values.grace }}
+  - --grace={{ int64 .Values.grace }}
   {{- if include "dregsy.isDaemon" . }}
-  - --shard=auto/{{ .Values.replicas }}
-  - --listen=0.0.0.0:{{ .Values.port }}
+  - --shard=auto/{{ int64 .Values.replicas }}
+  - --listen=0.0.0.0:{{ int64 .Values.port }}
   {{- end }}
   {{- with .Values.extraArgs }}{{ toYaml . | nindent 2 }}{{ end }}
 env:
   # A pod on the host's network would else have the host's name.
   - name: HOSTNAME
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
+  # Large temporary files of a config without 'state'; /tmp is memory.
+  - {name: TMPDIR, value: /state}
   {{- with .Values.extraEnv }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- with include "dregsy.loginsSecret" . }}
 envFrom:
-  - secretRef: {name: {{ . }}}
+  - secretRef: {name: {{ . | quote }}}
 {{- end }}
 {{- if include "dregsy.isDaemon" . }}
 ports:
-  - {name: http, containerPort: {{ .Values.port }}}
+  - {name: http, containerPort: {{ int64 .Values.port }}}
 startupProbe:
   httpGet: {path: /healthz, port: http}
   periodSeconds: 2
@@ -161,4 +190,5 @@ volumeMounts:
   {{- range $number, $cert := .Values.certs }}
   - {name: certs-{{ $number }}, mountPath: {{ printf "/etc/dregsy/certs.d/%s" $cert.registry | quote }}, readOnly: true}
   {{- end }}
+  {{- with .Values.extraVolumeMounts }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end -}}
