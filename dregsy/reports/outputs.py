@@ -13,7 +13,7 @@ from dregsy.model.report import Event, LastReports, Listener, Report, TaskFinish
 from dregsy.reports.data import is_cut
 from dregsy.reports.formats import Format, format_of
 from dregsy.reports.markdown import markdown
-from dregsy.reports.replay import config, replayed
+from dregsy.reports.replay import config, replayed, taken
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable that names the file in which GitHub's runner wants Markdown."""
@@ -66,7 +66,8 @@ class FailedFile:
         self._tasks = {id(report): self._tasks[id(report)] for report in reports}
         tasks = [task for some in self._tasks.values() for task in some]
         cut = any(report.interrupted for report in reports) or is_cut(reports, exit_code)
-        atomic.write(self._file, config(loaded.read, tasks, cut=cut), private=True)
+        left = sum(map(taken, reports))
+        atomic.write(self._file, config(loaded.read, tasks, cut=cut, taken=left), private=True)
 
 
 class Summary:

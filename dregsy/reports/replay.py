@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dregsy.config.document import as_written
 from dregsy.config.source import Data, Items, Source, Table
 from dregsy.config.written import quoted, text
+from dregsy.errors import TagTaken
 from dregsy.model.plan import Plan, Rule, Task
 from dregsy.model.ref import DOCKER_HUB, is_repository
 from dregsy.model.report import Outcome, Report, Status
@@ -21,6 +22,10 @@ _HEAD = """\
 # Written by dregsy: what failed when the tasks of {file} last ran. 'dregsy -config' with this file copies it.
 """
 _NOTHING = "# Nothing did.\n"
+_TAKEN = """\
+# {images} not in here: the tag at the target belongs to another mapping, whose image a replay would overwrite.
+# Change 'to', 'tags' or the tags' names in {file}, as the report says.
+"""
 _CUT = "# A run was cut short: what it did not look at is not in here.\n"
 
 
@@ -35,15 +40,33 @@ class Part:
     tag: str | None = None
 
 
-def config(read: Source, tasks: Iterable[Table], *, cut: bool = False) -> str:
-    """Return a config with these tasks, and all else that the file ``read`` says and counts for one run."""
+def config(read: Source, tasks: Iterable[Table], *, cut: bool = False, taken: int = 0) -> str:
+    """Return a config with these tasks, and all else that the file ``read`` says and counts for one run.
+
+    Comments say that a run was ``cut``, and how many images are left out because their tags are ``taken``.
+    """
     data = as_written(read)
     table = _copied(data if isinstance(data, Table) else Table(1), without=_LEFT_OUT)
     for key in [key for key in table if key.startswith("x-")]:
         del table[key]  # they hold anchors, which are resolved
     table["tasks"] = _items(tasks)
-    nothing = "" if table["tasks"] else _NOTHING
-    return _HEAD.format(file=ascii(read.file)) + (_CUT if cut else "") + nothing + text(table)
+    file, images = ascii(read.file), "1 image is" if taken == 1 else f"{taken} images are"
+    comments = [
+        _HEAD.format(file=file),
+        _CUT if cut else "",
+        _TAKEN.format(file=file, images=images) if taken else "",
+        "" if table["tasks"] or taken else _NOTHING,
+    ]
+    return "".join(comments) + text(table)
+
+
+def taken(report: Report) -> int:
+    """Say how many outcomes of a run are about tags that other mappings have: no replay is going to change that."""
+    return sum(map(_is_taken, report.outcomes))
+
+
+def _is_taken(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.failure.kind == TagTaken.kind
 
 
 def replayed(read: Source, plan: Plan, report: Report) -> list[Table]:
@@ -52,7 +75,7 @@ def replayed(read: Source, plan: Plan, report: Report) -> list[Table]:
     Images that failed at some targets only need a task for each such set of targets. ``read`` is the file that
     ``plan`` was made of.
     """
-    lost = [one for one in report.outcomes if one.status in {Status.FAILED, Status.CANCELLED}]
+    lost = [one for one in report.outcomes if one.status in {Status.FAILED, Status.CANCELLED} and not _is_taken(one)]
     data = as_written(read)
     written = data.get("tasks") if isinstance(data, Table) else None
     at = next((number for number, task in enumerate(plan.tasks) if task is report.task), None)

@@ -20,6 +20,7 @@ from tests.testbed.faults import Fault
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
+from tests.testbed.skopeo import Skopeo
 
 SECRET = "s3cret-word"
 
@@ -266,3 +267,19 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_a_replay_overwrites_nothing(
+    tmp_path: Path, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """An image that was refused, because another one has its tag, does not get there by a replay either."""
+    push(registry_a.host, f"{repo}/good", images.image("good"), "v1")
+    push(registry_a.host, f"{repo}/evil", images.image("evil"), "v1")
+    rules = [{"from": f"{repo}/{name}", "to": repo, "tags": ["v1"]} for name in ("good", "evil")]
+    dregsy = Dregsy(tmp_path)
+
+    first = dregsy.run("-config", dregsy.config(mirror(registry_a.host, registry_b.host, *rules)), "-failed", "f.yaml")
+    again = dregsy.run("-config", "f.yaml")
+
+    assert (first.code, again.code) == (1, 0)
+    assert Skopeo(tmp_path / "skopeo").inspect_raw(f"{registry_b.host}/{repo}:v1") == images.image("good").top.raw

@@ -1,14 +1,16 @@
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 import yaml
 
 from dregsy.config.load import Loaded, load
+from dregsy.errors import TagTaken
 from dregsy.model.digest import Digest
 from dregsy.model.plan import Copy, Task
 from dregsy.model.ref import Ref
 from dregsy.model.report import Failure, Outcome, Report, Status
-from dregsy.reports.replay import config, replayed
+from dregsy.reports.replay import config, replayed, taken
 
 DIGEST = Digest.of(b"image")
 LOST = Failure("unreachable", "no answer")
@@ -255,3 +257,18 @@ def test_a_task_of_another_file() -> None:
     outcome = lost(other.plan.tasks[0], 0, Ref("a.test", "x", "1"), Ref("b.test", "y", "1"))
 
     assert replayed(file.read, file.plan, Report(other.plan.tasks[0], 0, 1, (outcome,))) == []
+
+
+def test_a_tag_that_another_mapping_has() -> None:
+    """What was refused to keep another mapping's image is not replayed, where that mapping would be missing."""
+    file = loaded(ONE_LINE)
+    task = file.plan.tasks[0]
+    assert file.read is not None
+    refused = lost(task, 0, Ref("a.test", "x", "1"), Ref("b.test", "y", "1"))
+    report = Report(task, 0, 1, (replace(refused, failure=Failure.of(TagTaken("y:1 is to hold z:1 already"))),))
+
+    text = config(file.read, replayed(file.read, file.plan, report), taken=taken(report))
+
+    assert loaded(text).plan.tasks == ()
+    assert "# 1 image is not in here: the tag at the target belongs to another mapping" in text
+    assert "Nothing did" not in text
