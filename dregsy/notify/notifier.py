@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from dregsy.notify.memory import Memory
 from dregsy.notify.news import Message, News, weighed
 from dregsy.registry.retry import Backoff
 
-FLUSH = 20.0
+FLUSH = 8.0
 """How long, in seconds, the end of dregsy waits for messages on their way."""
 QUEUE = 100
 """How many runs may wait to be told to a channel; those that come on top are not told."""
@@ -52,6 +52,7 @@ class Notifier:
         self._memory = memory
         self._ways = ways
         self._emit = emit
+        self._flushed = False
 
     def __call__(self, event: Event) -> None:
         """Take note of a task that ended."""
@@ -72,12 +73,16 @@ class Notifier:
                 group.create_task(self._work(outlet))
 
     async def flush(self) -> None:
-        """Wait until all is told, but not for ever."""
+        """Wait once until all is told, but not for ever; whoever ends that hears what is not."""
+        if self._flushed:
+            return
+        self._flushed = True
         try:
-            async with asyncio.timeout(self._ways.flush):
-                for outlet in self._outlets:
-                    await outlet.queue.join()
-        except TimeoutError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._ways.flush):
+                    for outlet in self._outlets:
+                        await outlet.queue.join()
+        finally:
             for outlet in self._outlets:
                 if outlet.waiting:
                     self._warn(outlet, f"there was no time left to tell of the last runs: {outlet.waiting}")

@@ -4,8 +4,6 @@ import base64
 import json
 import signal
 import stat
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -15,7 +13,7 @@ import yaml
 
 from dregsy.embedded import images
 from tests.testbed.command import Dregsy, mirror
-from tests.testbed.daemon import PATIENCE, Daemon
+from tests.testbed.daemon import Daemon, until
 from tests.testbed.faults import Fault
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
@@ -259,14 +257,6 @@ def test_a_daemon_keeps_its_report(
     assert ("interval" in replay[0], replay[0]["mappings"][0]["tags"]) == (False, ["none"])
     assert daemon.stop() == 0
     assert json.loads((folder / "r.json").read_text())["exit_code"] == 0
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_replay_overwrites_nothing(
