@@ -156,7 +156,7 @@ async def _told(
     certs = next((task.source.certs for task in plan.tasks), ())  # they are the relay's, and the same for all
     memory = Memory(file_for(plan.state.path, *identity) if plan.state else None)
     tell = partial(_tell, listeners)
-    async with notifying(loaded.notify, memory, Ways(os.environ, certs), tell) as notifier:
+    async with notifying(loaded.notify, memory, Ways(os.environ, certs), tell, plan.tasks) as notifier:
         trouble: DregsyError | None = None
         try:
             code = await run(listeners=[*listeners, notifier], orders=orders)
