@@ -15,7 +15,7 @@ from dregsy.model.report import Event, LastReports, Listener, Report, TaskFinish
 from dregsy.reports.data import is_cut
 from dregsy.reports.formats import Format, format_of
 from dregsy.reports.markdown import markdown
-from dregsy.reports.replay import config, replayed, taken
+from dregsy.reports.replay import config, replayed, shard_of, taken
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable that names the file in which GitHub's runner wants Markdown."""
@@ -78,8 +78,8 @@ class FailedFile:
         reports = [one.report for one in lost]
         tasks = [task for one in lost for task in one.replayed()]
         cut = any(report.interrupted for report in reports) or is_cut(reports, exit_code)
-        left = sum(map(taken, reports))
-        atomic.write(self._file, config(loaded.read, tasks, cut=cut, taken=left), private=True)
+        left, shard = sum(map(taken, reports)), next(filter(None, map(shard_of, reports)), None)
+        atomic.write(self._file, config(loaded.read, tasks, cut=cut, taken=left, shard=shard), private=True)
 
 
 class Summary:

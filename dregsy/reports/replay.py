@@ -14,6 +14,7 @@ from dregsy.errors import TagTaken
 from dregsy.model.plan import Plan, Rule, Task
 from dregsy.model.ref import DOCKER_HUB, is_repository
 from dregsy.model.report import Outcome, Report, Status
+from dregsy.model.shard import Shard
 
 _LEFT_OUT = frozenset({"tasks", "watch", "listen", "notify"})
 """What a file says of going on and of being heard: what is replayed runs once, and beside what goes on."""
@@ -27,6 +28,9 @@ _TAKEN = """\
 # Change 'to', 'tags' or the tags' names in {file}, as the report says.
 """
 _CUT = "# A run was cut short: what it did not look at is not in here.\n"
+_SHARD = """\
+# Some repositories could not be listed, and only those of one shard are meant: run it with '--shard {shard}'.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,13 @@ class Part:
     tag: str | None = None
 
 
-def config(read: Source, tasks: Iterable[Table], *, cut: bool = False, taken: int = 0) -> str:
+def config(
+    read: Source, tasks: Iterable[Table], *, cut: bool = False, taken: int = 0, shard: Shard | None = None
+) -> str:
     """Return a config with these tasks, and all else that the file ``read`` says and counts for one run.
 
-    Comments say that a run was ``cut``, and how many images are left out because their tags are ``taken``.
+    Comments say that a run was ``cut``, how many images are left out because their tags are ``taken``, and which
+    ``shard`` the tasks are for, where they do not say that themselves.
     """
     data = as_written(read)
     table = _copied(data if isinstance(data, Table) else Table(1), without=_LEFT_OUT)
@@ -55,6 +62,7 @@ def config(read: Source, tasks: Iterable[Table], *, cut: bool = False, taken: in
         _HEAD.format(file=file),
         _CUT if cut else "",
         _TAKEN.format(file=file, images=images) if taken else "",
+        _SHARD.format(shard=f"{shard.index}/{shard.count}") if shard else "",
         "" if table["tasks"] or taken else _NOTHING,
     ]
     return "".join(comments) + text(table)
@@ -63,6 +71,13 @@ def config(read: Source, tasks: Iterable[Table], *, cut: bool = False, taken: in
 def taken(report: Report) -> int:
     """Say how many outcomes of a run are about tags that other mappings have: no replay is going to change that."""
     return sum(map(_is_taken, report.outcomes))
+
+
+def shard_of(report: Report) -> Shard | None:
+    """Return the shard that a replay is for; None where all that it replays has a name, or is everybody's."""
+    task = report.task
+    is_wide = any(_is_unlisted(task, one) for one in report.outcomes if one.status is not Status.CURRENT)
+    return task.shard if is_wide and task.shard.count > 1 else None
 
 
 def _is_taken(outcome: Outcome) -> bool:

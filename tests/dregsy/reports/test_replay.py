@@ -10,7 +10,8 @@ from dregsy.model.digest import Digest
 from dregsy.model.plan import Copy, Task
 from dregsy.model.ref import Ref
 from dregsy.model.report import Failure, Outcome, Report, Status
-from dregsy.reports.replay import config, replayed, taken
+from dregsy.model.shard import Shard
+from dregsy.reports.replay import config, replayed, shard_of, taken
 
 DIGEST = Digest.of(b"image")
 LOST = Failure("unreachable", "no answer")
@@ -156,6 +157,22 @@ def test_a_list_that_could_not_be_had() -> None:
 
     (first,) = found
     assert (first["from"], first["tags"]) == ("regex:app/.*", ["semver: >=1.0.0", "keep: latest 3"])
+
+
+@pytest.mark.parametrize(("index", "count", "expected"), [(0, 1, 0), (1, 3, 1)])
+def test_a_shard(index: int, count: int, expected: int) -> None:
+    """A mapping that stays whole means the repositories of all shards: the file says with which it is to be run."""
+    file = loaded()
+    assert file.read is not None
+    plan = file.plan.sharded(Shard(index, count))
+    task = plan.tasks[0]
+    wide = Report(task, 0, 1, (lost(task, 0, Ref("a.test", "team")),))
+    narrow = Report(task, 0, 1, (lost(task, 1, Ref("a.test", "team/fixed", "1.30"), *both("other", "p-1.30")),))
+
+    texts = [config(file.read, replayed(file.read, plan, of), shard=shard_of(of)) for of in (wide, narrow)]
+
+    assert [text.count(f"run it with '--shard {index}/{count}'") for text in texts] == [expected, 0]
+    assert all(len(loaded(text).plan.tasks) == 1 for text in texts)
 
 
 def test_tags_that_could_not_be_listed() -> None:
