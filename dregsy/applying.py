@@ -51,7 +51,7 @@ def jobs(proposal: Proposal, plan: Plan) -> tuple[Job, ...]:
             found.append(_job(plan.tasks[: planned_task.position + 1], planned))
             for target in planned.targets:
                 if target.ref in written:
-                    raise Outdated(f"the plan has two images for {target.ref}", hint=ANEW)
+                    raise Outdated(f"the plan writes {target.ref} more than once", hint=ANEW)
                 written.add(target.ref)
     hosts = {endpoint.ref("x").host for job in found for endpoint in job.task.targets}
     for mount in proposal.mounts:
