@@ -295,7 +295,8 @@ def exit_code(tasks: Sequence[Task], reports: Sequence[Report] | None) -> int:
     """
     if reports is None:
         return 1
-    once = [report for report in reports if isinstance(report.task.schedule, Once)]
+    mine = {id(task) for task in tasks}  # others ran before the config was read again
+    once = [report for report in reports if id(report.task) in mine and isinstance(report.task.schedule, Once)]
     all_ran = len(once) == sum(isinstance(task.schedule, Once) for task in tasks)
     return 0 if all_ran and all(report.ok for report in once) and not any(report.failures for report in reports) else 1
 

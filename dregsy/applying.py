@@ -20,6 +20,7 @@ from dregsy.model.ref import Ref
 from dregsy.model.report import Decision, Failure, Outcome, Reason, Status, Unlisted
 from dregsy.registry.pool import Registries
 from dregsy.resolve import Found, Resolver
+from dregsy.rivals import Rights, is_contested
 from dregsy.survey import each
 
 ANEW = "make a new plan"
@@ -27,26 +28,31 @@ ANEW = "make a new plan"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A planned copy, as the config means it: ``copy`` has the digest that its tag had, and not yet a part's."""
+    """A planned copy, as the config means it: ``copy`` has the digest that its tag had, and not yet a part's.
+
+    ``rivals`` are the tasks to be looked at, in order, to tell whether it has a right to its tags; none as a rule.
+    """
 
     task: Task
     copy: Copy
     planned: PlannedCopy
+    rivals: tuple[Task, ...] = ()
 
 
 def jobs(proposal: Proposal, plan: Plan) -> tuple[Job, ...]:
     """Find for each planned copy the mapping that means it; Outdated where the config has none."""
     found: list[Job] = []
-    written: dict[Ref, Digest | None] = {}
+    written: set[Ref] = set()
     for planned_task in proposal.tasks:
         tasks = plan.tasks[planned_task.position : planned_task.position + 1]
         if not tasks or tasks[0].name != planned_task.name:
             raise Outdated(f"the config has no task {planned_task.name!r} in that place", hint=ANEW)
         for planned in planned_task.copies:
-            found.append(_job(tasks[0], planned))
+            found.append(_job(plan.tasks[: planned_task.position + 1], planned))
             for target in planned.targets:
-                if written.setdefault(target.ref, planned.source.digest) != planned.source.digest:
-                    raise Outdated(f"the plan has two images for {target.ref}", hint=ANEW)
+                if target.ref in written:
+                    raise Outdated(f"the plan writes {target.ref} more than once", hint=ANEW)
+                written.add(target.ref)
     hosts = {endpoint.ref("x").host for job in found for endpoint in job.task.targets}
     for mount in proposal.mounts:
         if mount.host not in hosts:
@@ -54,10 +60,16 @@ def jobs(proposal: Proposal, plan: Plan) -> tuple[Job, ...]:
     return tuple(found)
 
 
-def _job(task: Task, planned: PlannedCopy) -> Job:
-    tag, given = planned.source.tag, planned.origin if planned.by_digest else None
+def _job(tasks: Sequence[Task], planned: PlannedCopy) -> Job:
+    """Find the mapping of the last task that means a copy, and what it may have to give way to."""
+    task, tag, given = tasks[-1], planned.source.tag, planned.origin if planned.by_digest else None
+    kept = ""
     for rule in task.rules:
-        if _is_meant(task, rule, planned):
+        if not _is_meant(task, rule, planned):
+            continue
+        if _is_left_alone(rule, planned):
+            kept = f": 'skip-existing' at {rule.where} leaves alone what is there"
+        else:
             copy = Copy(
                 task=task.name,
                 source=planned.source.with_tag(tag, planned.origin),
@@ -68,9 +80,9 @@ def _job(task: Task, planned: PlannedCopy) -> Job:
                 subset=rule.subset,
                 by_digest=given is not None,
             )
-            return Job(task, copy, planned)
+            return Job(task, copy, planned, tuple(tasks) if is_contested(tasks, rule, copy) else ())
     targets = ", ".join(str(target.ref) for target in planned.targets)
-    raise Outdated(f"no mapping of task {task.name!r} means {planned.source} -> {targets}", hint=ANEW)
+    raise Outdated(f"no mapping of task {task.name!r} means {planned.source} -> {targets}{kept}", hint=ANEW)
 
 
 def _is_meant(task: Task, rule: Rule, planned: PlannedCopy) -> bool:
@@ -89,6 +101,12 @@ def _is_meant(task: Task, rule: Rule, planned: PlannedCopy) -> bool:
         except ValueError:
             continue  # the mapping makes no legal name of it
     return False
+
+
+def _is_left_alone(rule: Rule, planned: PlannedCopy) -> bool:
+    """Whether the copy would replace what the mapping says never changes."""
+    is_kept = planned.source.tag is not None and planned.source.tag in rule.immutable
+    return is_kept and any(target.before is not None for target in planned.targets)
 
 
 def _names(task: Task, rule: Rule, source: Ref) -> Iterator[str]:
@@ -135,8 +153,13 @@ class Applying:
 
         One look may take so many ``seconds``.
         """
+        contested = max((job.rivals for job in self._work), key=len, default=())
+        rights = Rights()
+        await rights.look(contested, self._resolver)
 
         async def look(job: Job) -> Copy | Failure:
+            if job.rivals and (refusal := rights.refusal(job.copy)):
+                return refusal
             return await contained(_in_time(seconds, self._checked(job), job.copy), job.copy)
 
         for job, result in zip(self._work, await each(look, self._work, width), strict=True):

@@ -12,6 +12,7 @@ DregsyError                        message, hint, exit_code, kind
 │   ├── Unreachable                no connection: name, address, refusal, TLS, time-out
 │   └── DigestMismatch             bytes that are not what their digest or size says
 ├── ImageError                     the image itself cannot be copied as asked (no such platform, too large …)
+│   └── TagTaken                   its tag at the target belongs to another mapping
 └── RelayError                     relay, output: the tail of what it printed
     ├── RelayUnavailable           binary missing, daemon down: fails the whole run at once
     └── RelayUnsupported           a mapping needs a feature this relay lacks
@@ -175,6 +176,12 @@ class ImageError(DregsyError):
     """The image exists, but cannot be copied in the way that was asked for."""
 
     kind = "image"
+
+
+class TagTaken(ImageError):
+    """Another mapping has the first right to a target's tag: this image never gets there as the config is."""
+
+    kind = "tag-taken"
 
 
 class RelayError(DregsyError):

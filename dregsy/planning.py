@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -73,9 +73,11 @@ class Planning:
 
     def proposal(self) -> Proposal:
         """Return what is to be done for all tasks that were looked at; the same findings always give the same."""
-        total = forecast([(task, wanted) for task, findings in self._found for wanted in findings.wanted])
+        written: set[Ref] = set()
+        wanted = [(task, [*_once(findings.wanted, written)]) for task, findings in self._found]
+        total = forecast([(task, one) for task, some in wanted for one in some])
         copies = iter(total.copies)
-        tasks = [self._planned(task, tuple(next(copies) for _ in findings.wanted)) for task, findings in self._found]
+        tasks = [self._planned(task, tuple(next(copies) for _ in some)) for task, some in wanted]
         return Proposal(
             self._plan.relay.name,
             tuple(task for task in tasks if task.copies),
@@ -164,6 +166,24 @@ class Planning:
                 f"{copy.source} could not be looked at within {self._plan.timeout:g} seconds",
                 hint="check that the registries answer, or raise 'timeout'",
             ) from None
+
+
+def _once(wanted: Iterable[Wanted], written: set[Ref]) -> Iterator[Wanted]:
+    """Leave out what other copies have ``written`` already, as where two mappings mean one image; note the others."""
+    for one in wanted:
+        positions = []
+        for position, target in enumerate(one.copy.targets):
+            if target not in written:
+                written.add(target)
+                positions.append(position)
+        if positions:
+            yield replace(
+                one,
+                copy=one.copy.only(positions),
+                reasons=tuple(one.reasons[position] for position in positions),
+                before=tuple(one.before[position] for position in positions),
+                needs=tuple(one.needs[position] for position in positions),
+            )
 
 
 def _failed(copy: Copy, failure: Failure) -> list[Outcome | Wanted]:

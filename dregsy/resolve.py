@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import replace
 
 from dregsy.decide import Decider
-from dregsy.errors import DregsyError, ImageError
+from dregsy.errors import DregsyError, ImageError, TagTaken
 from dregsy.journal import Journal
 from dregsy.model.claims import Claims
 from dregsy.model.digest import Digest
@@ -204,7 +204,7 @@ class Resolver:
             first, second = claim.where, copy.where
             if first == second and claim.task != copy.task:  # an alias: one place in the file, two mappings
                 first, second = f"{first} in task {claim.task!r}", f"{second} in task {copy.task!r}"
-            error = ImageError(
+            error = TagTaken(
                 f"{target} is to hold {claim.source} already, by {first}",
                 hint=f"change 'to', 'tags' or the tags' names at {' and '.join(dict.fromkeys((first, second)))}",
             )

@@ -9,7 +9,7 @@ from dregsy.cli.options import grace_option, json_option, verified_option, warn
 from dregsy.cli.plan import read
 from dregsy.cli.run import conclude
 from dregsy.cli.voice import Manner, log_options, voice
-from dregsy.errors import Outdated, UsageError
+from dregsy.errors import UsageError
 
 if TYPE_CHECKING:
     from dregsy.config.load import Loaded
@@ -55,8 +55,4 @@ def _config(given: str | None, origin: "Origin") -> "Loaded":
     if not given and origin.file == "-":
         hint = "give the same file with -config"
         raise UsageError("the plan was made from a config on the standard input", hint=hint)
-    loaded, now = read(given or origin.file, strict=False)
-    if now.digest != origin.digest:
-        text = f"{now.file} is not what the plan was made from: it was {origin.digest}, and is {now.digest}"
-        raise Outdated(text, hint="make a new plan, or give the file that was planned with -config")
-    return loaded
+    return read(given or origin.file, strict=False, expected=origin.digest)[0]

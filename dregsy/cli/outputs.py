@@ -12,6 +12,8 @@ import click
 from dregsy.errors import DregsyError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from dregsy.model.report import Listener
     from dregsy.reload import ConfigFile
     from dregsy.reports.outputs import Outputs
@@ -46,6 +48,8 @@ class Left:
         self._failed = failed
         self._summary = summary
         self._outputs: Outputs | None = None
+        self._final: Future[list[DregsyError]] | None = None
+        self._trouble: DregsyError | None = None
 
     @contextmanager
     def kept(self, config: str | None) -> Iterator[None]:
@@ -71,11 +75,24 @@ class Left:
         self._outputs.follow(lambda: file.loaded, tell)
         return [self._outputs]
 
+    async def write(self, code: int, trouble: DregsyError | None = None) -> None:
+        """Write all a last time, so that nothing that comes after it can keep that from being done."""
+        import asyncio
+
+        self._end(code, trouble)
+        if self._final is not None:
+            await asyncio.shield(asyncio.wrap_future(self._final))
+
+    def _end(self, code: int, trouble: DregsyError | None) -> None:
+        if self._outputs is not None and (self._final is None or trouble is not self._trouble):
+            self._trouble, self._final = trouble, self._outputs.write(code, trouble)
+
     def finish(self, code: int, trouble: DregsyError | None = None) -> int:
         """Write all a last time, and say what could not be written; return the exit code, 1 instead of 0 for that."""
         from dregsy.cli.render import Paint, complaints
 
-        errors = [] if self._outputs is None else self._outputs.finish(code, trouble)
+        self._end(code, trouble)
+        errors = self._final.result() if self._final is not None else []
         for error in errors:
             for line in complaints(error, Paint.on(sys.stderr, os.environ)):
                 click.echo(line, err=True, color=True)

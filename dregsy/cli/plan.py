@@ -5,7 +5,9 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -21,12 +23,13 @@ from dregsy.cli.options import (
     warn,
 )
 from dregsy.cli.voice import Manner, lines, log_options, on_terminal
-from dregsy.errors import UsageError
+from dregsy.errors import Outdated, UsageError
 
 if TYPE_CHECKING:
     from dregsy.cli.render import Paint
     from dregsy.config.load import Loaded
     from dregsy.config.planfile import Origin
+    from dregsy.model.digest import Digest
     from dregsy.model.proposal import PlannedCopy, Proposal, Traffic
     from dregsy.model.shard import Shard
 
@@ -82,8 +85,13 @@ def command(  # noqa: PLR0913 - one for each option
     return CHANGES if detailed and proposal.tasks else 0
 
 
-def read(config: str | None, *, strict: bool, shard: "Shard | None" = None) -> "tuple[Loaded, Origin]":
-    """Read the config file, and tell which it was; raises as ``load`` does, and UsageError for a pipe."""
+def read(
+    config: str | None, *, strict: bool, shard: "Shard | None" = None, expected: "Digest | None" = None
+) -> "tuple[Loaded, Origin]":
+    """Read the config file, and tell which it was; raises as ``load`` does, and UsageError for a pipe.
+
+    Outdated where it is not the ``expected`` one: that is found before anything is made of it.
+    """
     import hashlib
     import io
 
@@ -95,13 +103,24 @@ def read(config: str | None, *, strict: bool, shard: "Shard | None" = None) -> "
 
     file, files = given(config), Files()
     raw = sys.stdin.buffer.read(FILE_LIMIT + 1) if file == STDIN else b""
+    if file == STDIN or Path(file).is_file():
+        with suppress(OSError, ValueError):  # which load tells
+            _expect(expected, file, Digest.of(raw if file == STDIN else files.read(file, FILE_LIMIT + 1)))
     stdin = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8")
     loaded = load(file, environ=os.environ, strict=strict, stdin=stdin, files=files)
     held = hashlib.sha256(raw).digest() if file == STDIN else files.held.get(file)
     if held is None:
         raise UsageError(f"{file} is no file that could be read again", hint="save it; '-' is the standard input")
+    now = Digest("sha256", held.hex())
+    _expect(expected, file, now)
     plan = loaded.plan.sharded(shard) if shard else loaded.plan
-    return replace(loaded, plan=plan), Origin(file, Digest("sha256", held.hex()))
+    return replace(loaded, plan=plan), Origin(file, now)
+
+
+def _expect(expected: "Digest | None", file: str, found: "Digest") -> None:
+    if expected is not None and found != expected:
+        text = f"{file} is not what the plan was made from: it was {expected}, and is {found}"
+        raise Outdated(text, hint="make a new plan, or give the file that was planned with -config")
 
 
 def _show(proposal: "Proposal", out: str) -> None:

@@ -23,7 +23,7 @@ from dregsy.cli.options import (
 )
 from dregsy.cli.outputs import Left, output_options
 from dregsy.cli.voice import Manner, log_options, on_terminal, voice
-from dregsy.errors import UsageError
+from dregsy.errors import DregsyError, UsageError
 
 if TYPE_CHECKING:
     from dregsy.config.load import Loaded
@@ -86,7 +86,7 @@ def command(  # noqa: PLR0913 - one for each option
             address = _with_token(address, file.loaded.plan.listen)
             run = partial(dregsy.app.run, file, environ=os.environ, only=only, grace=grace, verified=verified)
             listeners: list[Listener] = [last, listener, *left.listeners(file, listener)]
-            told = partial(_told, run, file.loaded, (file.identity, str(shard), only))
+            told = partial(_told, run, file.loaded, (file.identity, str(shard), only), left)
             code = asyncio.run(_served(told, file.loaded.plan, address, only, listeners))
         conclude(last.reports, code, as_json=as_json, manner=manner)
         return left.finish(code)
@@ -135,25 +135,39 @@ async def _told(
     run: "Callable[..., Awaitable[int]]",
     loaded: "Loaded",
     identity: "Sequence[str]",
+    left: Left,
     *,
     listeners: "Sequence[Listener]",
     orders: "Orders | None" = None,
 ) -> int:
     """Do the run, and have the ends of tasks told to those whom the file names, if it names anybody.
 
-    ``identity`` tells apart the runs that share a folder for their state.
+    ``identity`` tells apart the runs that share a folder for their state. What is to be ``left`` is written before the
+    end waits for messages.
     """
     if not loaded.notify:
         return await run(listeners=listeners, orders=orders)
 
+    from dregsy.ending import until_signalled
     from dregsy.notify.memory import Memory, file_for
     from dregsy.notify.notifier import Ways, notifying
 
     plan = loaded.plan
     certs = next((task.source.certs for task in plan.tasks), ())  # they are the relay's, and the same for all
     memory = Memory(file_for(plan.state.path, *identity) if plan.state else None)
-    async with notifying(loaded.notify, memory, Ways(os.environ, certs), partial(_tell, listeners)) as notifier:
-        return await run(listeners=[*listeners, notifier], orders=orders)
+    tell = partial(_tell, listeners)
+    async with notifying(loaded.notify, memory, Ways(os.environ, certs), tell, plan.tasks) as notifier:
+        trouble: DregsyError | None = None
+        try:
+            code = await run(listeners=[*listeners, notifier], orders=orders)
+        except DregsyError as error:
+            code, trouble = error.exit_code, error
+        async with until_signalled(0.0, tell):  # who signals now does not want to wait
+            await left.write(code, trouble)
+            await notifier.flush()
+        if trouble is not None:
+            raise trouble
+        return code
 
 
 def _tell(listeners: "Sequence[Listener]", event: "Event") -> None:

@@ -4,8 +4,6 @@ Whoever changed such a file on its way gets no further than this and ``dregsy.ap
 """
 
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
-from dregsy import __version__
+from dregsy import __version__, atomic
 from dregsy.errors import UsageError
 from dregsy.model.digest import Digest
 from dregsy.model.proposal import Mount, PlannedCopy, PlannedTarget, PlannedTask, Proposal
@@ -21,8 +19,13 @@ from dregsy.model.ref import Ref, is_host, is_repository, is_tag
 from dregsy.model.report import Moved, Outcome, Reason
 
 VERSION = 1
-LIMIT = 64 * 2**20
-"""The most bytes that a plan file may have: some 100,000 copies."""
+LIMIT = 32 * 2**20
+"""The most bytes that a plan file may have: some 40,000 copies."""
+VALUES = 1_500_000
+"""The most values that it may have: no plan of that size has more."""
+_MOST = f"{LIMIT // 2**20} MiB, or {VALUES} values"
+_SIGNS = (b",", b"[", b"{")
+"""What begins each value of JSON but the first; there may be others in texts."""
 _ANEW = "make a new plan with 'dregsy plan'"
 _REASONS = {str(reason): reason for reason in (Reason.MISSING, Reason.CHANGED)}
 
@@ -102,38 +105,26 @@ def _failure(outcome: Outcome) -> dict[str, Any]:
 
 
 def write(path: str, content: Mapping[str, Any]) -> None:
-    """Write a plan file so that there is the whole of it or what was there before; UsageError when that fails."""
-    place = check_place(path)
-    draft = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
-    try:
-        try:
-            with draft.open("x") as stream:
-                json.dump(content, stream, indent=2)
-                stream.write("\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(place)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from None
+    """Write a plan file so that there is the whole of it or what was there before; DregsyError when that fails.
+
+    UsageError where it would be larger than a plan may be.
+    """
+    text = json.dumps(content, indent=2) + "\n"
+    if _is_large(text.encode()):
+        hint = "plan a part of the tasks with --run, and then the others"
+        raise UsageError(f"the plan for {path!r} is larger than a plan may be, which is {_MOST}", hint=hint)
+    atomic.write(Path(path), text)
 
 
 def check_place(path: str) -> Path:
-    """Return where a plan file is to be; UsageError where none can be."""
-    try:
-        place = Path(path).resolve()
-        if place.exists() and not place.is_file():
-            raise _unwritable(path, "it is no file")
-        if not place.parent.is_dir():
-            raise _unwritable(path, "there is no such folder")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _unwritable(path, str(error)) from None
-    return place
+    """Return where a plan file is to be; UsageError where none can be written."""
+    atomic.prove(Path(path), "-o")
+    return Path(path).resolve()
 
 
-def _unwritable(path: str, why: str) -> UsageError:
-    return UsageError(f"the plan cannot be written to {path!r}: {why}", hint="--json writes it to the standard output")
+def _is_large(raw: bytes) -> bool:
+    """Whether a text has more bytes or, as JSON, more values than a plan; no memory is spent on them to tell."""
+    return len(raw) > LIMIT or sum(map(raw.count, _SIGNS)) > VALUES
 
 
 def _read_digest(value: Any) -> Digest:
@@ -270,8 +261,8 @@ def read(path: str) -> tuple[Proposal, Origin]:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "it is no legal file name"
         raise UsageError(f"the plan {path!r} cannot be read: {why}", hint=_ANEW) from None
-    if len(raw) > LIMIT:
-        raise UsageError(f"the plan {path!r} is larger than {LIMIT // 2**20} MiB", hint="is this really a plan?")
+    if _is_large(raw):
+        raise UsageError(f"the plan {path!r} is larger than {_MOST}", hint="is this really a plan?")
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError):

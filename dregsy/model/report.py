@@ -316,8 +316,8 @@ Listener = Callable[[Event], None]
 class LastReports:
     """A listener that keeps the last report of each task.
 
-    When the config is read again, what failed before stays known until that task, as named, has run
-    again or is no more; where several share its name, until all of these have.
+    When the config is read again, how a task ended before stays known until that task, as named, has run again or is
+    no more; where several share its name, until all of these have.
     """
 
     def __init__(self) -> None:
@@ -332,7 +332,7 @@ class LastReports:
                 self._now[id(report.task)] = report
             case Reloaded(ok=True, tasks=tasks):
                 names = {task.name for task in tasks}
-                self._before = tuple(one for one in self.reports if one.failures and one.task.name in names)
+                self._before = tuple(one for one in self.reports if one.task.name in names)
                 self._now = {}
                 self._tasks = tasks
 

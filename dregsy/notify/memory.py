@@ -10,9 +10,11 @@ from typing import Any
 from dregsy import atomic
 from dregsy.errors import DregsyError
 from dregsy.model.notify import Email, Subscription
-from dregsy.notify.news import Told
+from dregsy.notify.news import News, Told
 
 _LARGEST = 2**24
+_END_OF_TIME = 253_402_300_800
+"""The first second of the year 10000, which has no date."""
 
 
 class Memory:
@@ -24,6 +26,17 @@ class Memory:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._told = _read(file) if file else {}
+        self._owed: dict[str, News] = {}
+
+    def owed(self, subscription: Subscription, task: str) -> News | None:
+        """Return copies of a task that were to be told and could not; that is forgotten when dregsy ends."""
+        return self._owed.get(_key(subscription, task))
+
+    def owe(self, subscription: Subscription, task: str, news: News | None) -> None:
+        """Note what is to be told yet; None for nothing."""
+        self._owed.pop(_key(subscription, task), None)
+        if news is not None:
+            self._owed[_key(subscription, task)] = news
 
     def told(self, subscription: Subscription, task: str) -> Told:
         """Return what was told of a task."""
@@ -70,7 +83,16 @@ def _read(file: Path) -> dict[str, Told]:
 
 
 def _told(value: Any) -> Told | None:
-    kinds = {field.name: (str,) if field.type is str else (int, float) for field in fields(Told)}
-    if not isinstance(value, Mapping) or set(value) != set(kinds):
+    checks = {field.name: _is_text if field.type is str else _is_time for field in fields(Told)}
+    if not isinstance(value, Mapping) or set(value) != set(checks):
         return None
-    return Told(**value) if all(isinstance(value[name], kind) for name, kind in kinds.items()) else None
+    return Told(**value) if all(check(value[name]) for name, check in checks.items()) else None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_time(value: Any) -> bool:
+    """Whether a date can be made of it: JSON as Python reads it has numbers that are none."""
+    return isinstance(value, int | float) and 0 <= value < _END_OF_TIME

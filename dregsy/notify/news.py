@@ -18,7 +18,7 @@ MOST = 50
 class News:
     """One run of a task; ``failing`` and ``copying`` are equal for runs in which the same images failed or were copied.
 
-    They are empty where none did.
+    They are empty where none did. ``number`` tells tasks apart that share a name: 0 is the first of them.
     """
 
     task: str
@@ -28,9 +28,25 @@ class News:
     failing: str
     copying: str
     interrupted: bool
+    number: int = 0
+
+    @property
+    def key(self) -> str:
+        """What to remember the task by: its name, and which of several of that name it is."""
+        return f"{self.task}\0{self.number}" if self.number else self.task
+
+    def and_copies(self, before: "News") -> "News":
+        """Return the same with what a run ``before`` copied, of which nobody has heard."""
+        copied = str(Status.COPIED)
+        return replace(
+            self,
+            counts={**self.counts, copied: self.counts[copied] + before.counts[copied]},
+            copies=(*before.copies, *self.copies)[:MOST],
+            copying=_digest(before.copying, self.copying),
+        )
 
     @classmethod
-    def of(cls, report: Report) -> Self:
+    def of(cls, report: Report, number: int = 0) -> Self:
         """Take of a report what a message needs."""
         failed = report.failures
         copied = [one for one in report.outcomes if one.status is Status.COPIED]
@@ -42,13 +58,18 @@ class News:
             _mark(failed, ("source", "target", "kind")),
             _mark(copied, ("source", "target", "digest")),
             report.interrupted or report.counts[Status.CANCELLED] > 0,
+            number,
         )
 
 
 def _mark(outcomes: Iterable[Outcome], keys: tuple[str, ...]) -> str:
     """Return a text that tells sets of outcomes apart; which words tell of a failure makes no difference."""
     marks = sorted({"\t".join(str(known.get(key)) for key in keys) for known in map(facts, outcomes)})
-    return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:32] if marks else ""
+    return _digest(*marks) if marks else ""
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from dregsy import atomic
@@ -13,7 +15,7 @@ from dregsy.model.report import Event, LastReports, Listener, Report, TaskFinish
 from dregsy.reports.data import is_cut
 from dregsy.reports.formats import Format, format_of
 from dregsy.reports.markdown import markdown
-from dregsy.reports.replay import config, replayed
+from dregsy.reports.replay import config, replayed, shard_of, taken
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable that names the file in which GitHub's runner wants Markdown."""
@@ -43,30 +45,41 @@ class ReportFile:
         atomic.write(self._file, self._format(reports, exit_code, trouble))
 
 
+@dataclass(slots=True)
+class Lost:
+    """What failed in a run, by the config that counted then; ``tasks`` replay it, once that was asked for."""
+
+    report: Report
+    loaded: Loaded
+    tasks: list[Table] | None = None
+
+    def replayed(self) -> list[Table]:
+        """Return what replays it."""
+        assert self.loaded.read is not None
+        if self.tasks is None:
+            self.tasks = replayed(self.loaded.read, self.loaded.plan, self.report)
+        return self.tasks
+
+
 class FailedFile:
     """``--failed``: a config that replays what failed in the last run of each task. It may hold logins."""
 
     def __init__(self, name: str) -> None:
         self._file = Path(name)
-        self._tasks: dict[int, list[Table]] = {}
         atomic.prove(self._file, "--failed")
-
-    def note(self, report: Report, loaded: Loaded) -> None:
-        """Take what failed out of the file that counts now."""
-        assert loaded.read is not None
-        self._tasks[id(report)] = replayed(loaded.read, loaded.plan, report)
 
     def remove(self) -> None:
         """Leave no file where it cannot be told what failed; DregsyError when that fails."""
         atomic.remove(self._file)
 
-    def write(self, reports: Sequence[Report], loaded: Loaded, exit_code: int | None) -> None:
+    def write(self, lost: Sequence[Lost], loaded: Loaded, exit_code: int | None) -> None:
         """Write it anew; DregsyError when that fails."""
         assert loaded.read is not None
-        self._tasks = {id(report): self._tasks[id(report)] for report in reports}
-        tasks = [task for some in self._tasks.values() for task in some]
+        reports = [one.report for one in lost]
+        tasks = [task for one in lost for task in one.replayed()]
         cut = any(report.interrupted for report in reports) or is_cut(reports, exit_code)
-        atomic.write(self._file, config(loaded.read, tasks, cut=cut), private=True)
+        left, shard = sum(map(taken, reports)), next(filter(None, map(shard_of, reports)), None)
+        atomic.write(self._file, config(loaded.read, tasks, cut=cut, taken=left, shard=shard), private=True)
 
 
 class Summary:
@@ -102,7 +115,8 @@ class Summary:
 class Outputs:
     """A listener that keeps the files of a run up to date; where that fails, it warns, and tries again in the end.
 
-    ``loaded`` gives the config that counts. UsageError for a file that cannot be written.
+    They are written by a thread, one after the other, so that nothing waits for them; what waits to be written gives
+    way to what is newer. ``loaded`` gives the config that counts. UsageError for a file that cannot be written.
     """
 
     def __init__(self, *, report: str, failed: str, summary: bool, environ: Mapping[str, str]) -> None:
@@ -110,7 +124,10 @@ class Outputs:
         self._failed = FailedFile(failed) if failed else None
         self._summary = Summary(environ) if summary else None
         self._last = LastReports()
+        self._lost: dict[int, Lost] = {}
         self._behind = False
+        self._thread = ThreadPoolExecutor(1, "reports")
+        self._writing: list[Future[list[DregsyError]]] = []
         self._loaded: Callable[[], Loaded] | None = None
         self._tell: Listener = lambda _: None
 
@@ -121,42 +138,57 @@ class Outputs:
     def __call__(self, event: Event) -> None:
         """Write the files when a task that runs again has ended, and when nothing is to be done for a while."""
         self._last(event)
+        self._complain([one for one in self._writing if one.done()])
         match event:
             case TaskFinished(report):
                 if self._failed and self._loaded:
-                    self._failed.note(report, self._loaded())
+                    self._lost[id(report)] = Lost(report, self._loaded())
                 self._behind = True
                 if not isinstance(report.task.schedule, Once):
                     self._keep_up()
             case Waiting() if self._behind:
                 self._keep_up()
 
-    def _keep_up(self) -> None:
-        self._behind = False
-        for error in self._written(None, None):
+    def wait(self) -> None:
+        """Wait until all that was to be written is written."""
+        self._complain(self._writing)
+
+    def _complain(self, written: Sequence[Future[list[DregsyError]]]) -> None:
+        self._writing = [one for one in self._writing if one not in written]
+        for error in (error for one in written for error in one.result()):
             self._tell(Warned("", str(error)))
 
-    def finish(self, exit_code: int, trouble: DregsyError | None = None) -> list[DregsyError]:
-        """Write all files a last time; return what stood in the way."""
-        errors = list(self._written(exit_code, trouble))
-        if self._summary:
-            try:
-                self._summary.write(self._last.reports, exit_code, trouble)
-            except DregsyError as error:
-                errors.append(error)
-        return errors
+    def _keep_up(self) -> None:
+        self._behind = False
+        self._writing = [one for one in self._writing if not one.cancel()]
+        self._writing.append(self._thread.submit(self._work(None, None)))
 
-    def _written(self, exit_code: int | None, trouble: DregsyError | None) -> Iterator[DregsyError]:
-        if self._report:
-            try:
-                self._report.write(self._last.reports, exit_code, trouble)
-            except DregsyError as error:
-                yield error
-        if self._failed:
-            try:
-                if trouble is None and self._loaded is not None:
-                    self._failed.write(self._last.reports, self._loaded(), exit_code)
-                else:
-                    self._failed.remove()
-            except DregsyError as error:
-                yield error
+    def write(self, exit_code: int, trouble: DregsyError | None = None) -> Future[list[DregsyError]]:
+        """Have all files written a last time; the answer is what stood in the way."""
+        return self._thread.submit(self._work(exit_code, trouble))
+
+    def _work(self, exit_code: int | None, trouble: DregsyError | None) -> Callable[[], list[DregsyError]]:
+        """Return what writes all files as things are now."""
+        reports, loaded = self._last.reports, self._loaded() if self._loaded else None
+        kept = {id(report) for report in reports}
+        self._lost = {key: lost for key, lost in self._lost.items() if key in kept}
+        lost = [self._lost[id(report)] for report in reports if id(report) in self._lost]
+
+        def tries() -> Iterator[Callable[[], None]]:
+            if report := self._report:
+                yield lambda: report.write(reports, exit_code, trouble)
+            if failed := self._failed:
+                is_known = trouble is None and loaded is not None
+                yield lambda: failed.write(lost, loaded, exit_code) if is_known and loaded else failed.remove()
+            if (summary := self._summary) and exit_code is not None:
+                yield lambda: summary.write(reports, exit_code, trouble)
+
+        return lambda: [error for attempt in tries() if (error := _error(attempt)) is not None]
+
+
+def _error(attempt: Callable[[], None]) -> DregsyError | None:
+    try:
+        attempt()
+    except DregsyError as error:
+        return error
+    return None

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from dregsy.config.document import as_written
 from dregsy.config.source import Data, Items, Source, Table
 from dregsy.config.written import quoted, text
+from dregsy.errors import TagTaken
 from dregsy.model.plan import Plan, Rule, Task
 from dregsy.model.ref import DOCKER_HUB, is_repository
 from dregsy.model.report import Outcome, Report, Status
+from dregsy.model.shard import Shard
 
 _LEFT_OUT = frozenset({"tasks", "watch", "listen", "notify"})
 """What a file says of going on and of being heard: what is replayed runs once, and beside what goes on."""
@@ -21,7 +23,14 @@ _HEAD = """\
 # Written by dregsy: what failed when the tasks of {file} last ran. 'dregsy -config' with this file copies it.
 """
 _NOTHING = "# Nothing did.\n"
+_TAKEN = """\
+# {images} not in here: the tag at the target belongs to another mapping, whose image a replay would overwrite.
+# Change 'to', 'tags' or the tags' names in {file}, as the report says.
+"""
 _CUT = "# A run was cut short: what it did not look at is not in here.\n"
+_SHARD = """\
+# Some repositories could not be listed, and only those of one shard are meant: run it with '--shard {shard}'.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +44,44 @@ class Part:
     tag: str | None = None
 
 
-def config(read: Source, tasks: Iterable[Table], *, cut: bool = False) -> str:
-    """Return a config with these tasks, and all else that the file ``read`` says and counts for one run."""
+def config(
+    read: Source, tasks: Iterable[Table], *, cut: bool = False, taken: int = 0, shard: Shard | None = None
+) -> str:
+    """Return a config with these tasks, and all else that the file ``read`` says and counts for one run.
+
+    Comments say that a run was ``cut``, how many images are left out because their tags are ``taken``, and which
+    ``shard`` the tasks are for, where they do not say that themselves.
+    """
     data = as_written(read)
     table = _copied(data if isinstance(data, Table) else Table(1), without=_LEFT_OUT)
     for key in [key for key in table if key.startswith("x-")]:
         del table[key]  # they hold anchors, which are resolved
     table["tasks"] = _items(tasks)
-    nothing = "" if table["tasks"] else _NOTHING
-    return _HEAD.format(file=ascii(read.file)) + (_CUT if cut else "") + nothing + text(table)
+    file, images = ascii(read.file), "1 image is" if taken == 1 else f"{taken} images are"
+    comments = [
+        _HEAD.format(file=file),
+        _CUT if cut else "",
+        _TAKEN.format(file=file, images=images) if taken else "",
+        _SHARD.format(shard=f"{shard.index}/{shard.count}") if shard else "",
+        "" if table["tasks"] or taken else _NOTHING,
+    ]
+    return "".join(comments) + text(table)
+
+
+def taken(report: Report) -> int:
+    """Say how many outcomes of a run are about tags that other mappings have: no replay is going to change that."""
+    return sum(map(_is_taken, report.outcomes))
+
+
+def shard_of(report: Report) -> Shard | None:
+    """Return the shard that a replay is for; None where all that it replays has a name, or is everybody's."""
+    task = report.task
+    is_wide = any(_is_unlisted(task, one) for one in report.outcomes if one.status is not Status.CURRENT)
+    return task.shard if is_wide and task.shard.count > 1 else None
+
+
+def _is_taken(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.failure.kind == TagTaken.kind
 
 
 def replayed(read: Source, plan: Plan, report: Report) -> list[Table]:
@@ -52,7 +90,7 @@ def replayed(read: Source, plan: Plan, report: Report) -> list[Table]:
     Images that failed at some targets only need a task for each such set of targets. ``read`` is the file that
     ``plan`` was made of.
     """
-    lost = [one for one in report.outcomes if one.status in {Status.FAILED, Status.CANCELLED}]
+    lost = [one for one in report.outcomes if one.status in {Status.FAILED, Status.CANCELLED} and not _is_taken(one)]
     data = as_written(read)
     written = data.get("tasks") if isinstance(data, Table) else None
     at = next((number for number, task in enumerate(plan.tasks) if task is report.task), None)

@@ -413,6 +413,11 @@ def test_exit_code(reports: list[Report] | None, code: int) -> None:
     assert app.exit_code([ONCE, DAILY], reports) == code
 
 
+def test_exit_code_of_a_new_config() -> None:
+    """What a task did before the config was read again is no run of the task that took its place."""
+    assert app.exit_code([ONCE], [Report(replace(ONCE), 0, 1, ())]) == 1
+
+
 async def test_events_reach_all_listeners(embedded_pair: Pair, tmp_path: Path) -> None:
     """Each listener hears everything, in the same order."""
     one, other = Heard(), Heard()

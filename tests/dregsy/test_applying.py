@@ -122,7 +122,7 @@ def test_what_no_mapping_means(work: Task, copy: PlannedCopy) -> None:
 
 
 def test_what_no_plan_holds() -> None:
-    """Tasks that are not there, two images for one tag, and registries that are no targets are refused."""
+    """Tasks that are not there, tags that are written twice, and registries that are no targets are refused."""
     work = task("a.example", ("b.example",), rule("app"))
     copy = planned("a.example/app:v1", "b.example/app:v1")
     proposal, plan = Proposal("native", (PlannedTask("test", 0, (copy,)),)), Plan((work,), NATIVE)
@@ -130,10 +130,24 @@ def test_what_no_plan_holds() -> None:
     for other in (PlannedTask("other", 0, (copy,)), PlannedTask("test", 1, (copy,))):
         with pytest.raises(Outdated, match="has no task"):
             jobs(replace(proposal, tasks=(other,)), plan)
-    with pytest.raises(Outdated, match=r"two images for b\.example/app:v1"):
+    with pytest.raises(Outdated, match=r"writes b\.example/app:v1"):
         meant(work, copy, replace(copy, source=copy.source.with_tag("v1", B)))
+    with pytest.raises(Outdated, match=r"writes b\.example/app:v1"):
+        meant(work, copy, copy)
     with pytest.raises(Outdated, match=r"a blob of evil\.example"):
         meant(work, copy, mounts=(Mount("evil.example", "a", A),))
+
+
+def test_what_is_left_alone() -> None:
+    """A tag that never changes may be made, and is not replaced, unless another mapping says so."""
+    kept = rule("app", where="f:7", immutable=TagSet.parse(["regex: v.*"], key="skip-existing"))
+    copy = planned("a.example/app:v1", "b.example/app:v1")
+    other = replace(copy, targets=(replace(copy.targets[0], before=B),))
+
+    assert len(meant(task("a.example", ("b.example",), kept), copy)) == 1
+    assert len(meant(task("a.example", ("b.example",), kept, rule("app")), other)) == 1
+    with pytest.raises(Outdated, match=r"'skip-existing' at f:7 leaves alone what is there"):
+        meant(task("a.example", ("b.example",), kept), other)
 
 
 class Appliance:
@@ -338,3 +352,28 @@ async def test_any_world(seed: int, tmp_path: Path) -> None:
             assert sent == one.bytes_written
             assert len(registry.requests) <= one.requests
             assert registry.count("GET", "/manifests/") <= one.pulls
+
+
+async def test_who_has_the_first_right(appliance: Appliance) -> None:
+    """Where two mappings mean different images for one tag, a plan that has the second one's image gets nowhere."""
+    await images.seed(appliance.source, "evil", TWO, "v2", "v3")
+    apply = await appliance.plan(rule("app", "x"), rule("evil", "x"))
+    host, there = appliance.source.host, appliance.target.host
+    copy = planned(f"{host}/evil:v2", f"{there}/x:v2", digest=TWO.digest)
+
+    _, reports = await apply(tasks=(PlannedTask("test", 0, (replace(copy, origin=TWO.digest),)),))
+    before = appliance.target.store.find("x").tags
+    _, planned_reports = await apply()
+
+    assert (ends(reports), before) == ([("v2", "failed", "tag-taken")], {})
+    assert {end[1] for end in ends(planned_reports)} == {"copied"}
+    assert appliance.target.store.find("x").tags == {"v1": INDEX.digest, "v2": ONE.digest, "v3": TWO.digest}
+
+
+async def test_mappings_that_mean_the_same(appliance: Appliance) -> None:
+    """An image that two mappings bring to one tag is planned once, and copied."""
+    apply = await appliance.plan(rule("app"), rule("app", tags=("v1",)))
+
+    _, reports = await apply()
+
+    assert ends(reports) == [("v1", "copied", ""), ("v2", "copied", "")]

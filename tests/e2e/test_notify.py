@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import ssl
 from collections.abc import Callable
 from io import StringIO
@@ -16,7 +17,7 @@ from dregsy.config.load import load
 from dregsy.embedded import images
 from tests.testbed.certificates import Authority
 from tests.testbed.command import Dregsy, mirror
-from tests.testbed.daemon import Daemon
+from tests.testbed.daemon import PATIENCE, Daemon, until
 from tests.testbed.inbox import Hooks, MailServer
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry, free_port
@@ -189,3 +190,20 @@ def test_the_examples_of_the_docs() -> None:
     assert [one.warnings for one in found] == [(), ()]
     assert [type(json.loads(text)) for text in blocks("json")] == [dict, dict]
     assert yaml.safe_load(blocks("yaml")[0])["tasks"][0]["mappings"][0]["tags"] == ["1.37"]
+
+
+def test_files_are_finished_before_messages_are_waited_for(tmp_path: Path, bad: dict[str, Any]) -> None:
+    """Who stops dregsy while a webhook does not answer has the report and the replay all the same, and at once."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dregsy = Dregsy(tmp_path)
+        config = {"notify": [{"webhook": f"http://127.0.0.1:{silent.getsockname()[1]}/x"}], **bad}
+        process = dregsy.start("-config", dregsy.config(config), "-report", "r.json", "-failed", "f.yaml")
+        connection, _ = silent.accept()
+        with connection:
+            until((tmp_path / "f.yaml").exists)
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(PATIENCE)
+
+    assert (code, json.loads((tmp_path / "r.json").read_text())["exit_code"]) == (1, 1)
+    assert "there was no time left to tell of the last runs: 1" in (tmp_path / "out").read_text()
+    assert "tags:\n    - 'none'" in (tmp_path / "f.yaml").read_text()

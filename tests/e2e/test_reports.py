@@ -4,8 +4,6 @@ import base64
 import json
 import signal
 import stat
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -15,11 +13,12 @@ import yaml
 
 from dregsy.embedded import images
 from tests.testbed.command import Dregsy, mirror
-from tests.testbed.daemon import PATIENCE, Daemon
+from tests.testbed.daemon import Daemon, until
 from tests.testbed.faults import Fault
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
+from tests.testbed.skopeo import Skopeo
 
 SECRET = "s3cret-word"
 
@@ -260,9 +259,17 @@ def test_a_daemon_keeps_its_report(
     assert json.loads((folder / "r.json").read_text())["exit_code"] == 0
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+def test_a_replay_overwrites_nothing(
+    tmp_path: Path, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str
+) -> None:
+    """An image that was refused, because another one has its tag, does not get there by a replay either."""
+    push(registry_a.host, f"{repo}/good", images.image("good"), "v1")
+    push(registry_a.host, f"{repo}/evil", images.image("evil"), "v1")
+    rules = [{"from": f"{repo}/{name}", "to": repo, "tags": ["v1"]} for name in ("good", "evil")]
+    dregsy = Dregsy(tmp_path)
+
+    first = dregsy.run("-config", dregsy.config(mirror(registry_a.host, registry_b.host, *rules)), "-failed", "f.yaml")
+    again = dregsy.run("-config", "f.yaml")
+
+    assert (first.code, again.code) == (1, 0)
+    assert Skopeo(tmp_path / "skopeo").inspect_raw(f"{registry_b.host}/{repo}:v1") == images.image("good").top.raw

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
 
@@ -41,3 +42,11 @@ class Daemon:
             assert time.monotonic() < until, f"{text!r} did not come {times} times: {out}"
             time.sleep(0.02)
         return out
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)

@@ -32,12 +32,16 @@ async def test_done(dregsy: Dregsy, config: str, embedded_pair: Pair) -> None:
 async def test_another_config(dregsy: Dregsy, config: str, embedded_pair: Pair) -> None:
     """A config of other bytes is refused, whatever has changed in it."""
     plan = await planned(dregsy, config)
-    with Path(config).open("a") as file:
-        file.write("# a remark\n")
     embedded_pair[1].log.clear()
 
+    with Path(config).open("a") as file:
+        file.write("# a remark\n")
     ran = await dregsy("apply", plan)
+    Path(config).write_text("hunter2: [")
+    unread = await dregsy("apply", plan)
 
+    assert (unread.code, "hunter2" in unread.err) == (1, False)
+    assert "is not what the plan was made from" in unread.err
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith(f"error: {config} is not what the plan was made from: it was sha256:")
     assert "give the file that was planned with -config" in ran.err

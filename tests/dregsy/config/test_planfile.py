@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -117,7 +119,7 @@ def test_no_place(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     Path("loop").symlink_to("loop")
 
-    with pytest.raises(UsageError, match="the plan cannot be written to"):
+    with pytest.raises(UsageError, match=f"-o {re.escape(repr(name))} "):
         planfile.check_place(name)
 
 
@@ -194,8 +196,29 @@ def test_too_large(tmp_path: Path) -> None:
     with file.open("wb") as stream:
         os.ftruncate(stream.fileno(), planfile.LIMIT + 1)
 
-    with pytest.raises(UsageError, match="larger than 64 MiB"):
+    with pytest.raises(UsageError, match="larger than 32 MiB"):
         planfile.read(str(file))
+
+
+@pytest.mark.parametrize("part", ["[],", "{},"])
+def test_too_many_values(part: str, tmp_path: Path) -> None:
+    """A file that would take a hundred times its size in memory is refused before it is taken for JSON."""
+    text = json.dumps(DOCUMENT)[:-1] + f', "x": [{part * planfile.VALUES}0]}}'
+
+    tracemalloc.start()
+    with pytest.raises(UsageError, match="1500000 values"):
+        planfile.read(written(tmp_path, text))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 2 * planfile.LIMIT
+
+
+def test_no_plan_is_too_large_to_be_read(tmp_path: Path) -> None:
+    """What could not be applied is not written."""
+    with pytest.raises(UsageError, match="plan a part of the tasks"):
+        planfile.write(str(tmp_path / "plan.json"), {"x": [0] * planfile.VALUES})
+    assert not (tmp_path / "plan.json").exists()
 
 
 @pytest.mark.parametrize("name", ["none.json", ".", "a\0b"])

@@ -8,7 +8,8 @@ from dregsy.errors import DregsyError
 from dregsy.model.endpoint import Secret
 from dregsy.model.notify import Email, Occasion, Security, Slack, Subscription, Webhook
 from dregsy.notify.memory import Memory, file_for
-from dregsy.notify.news import Told
+from dregsy.notify.news import News, Told
+from tests.dregsy.reports.runs import copied, report
 
 TOLD = Told("abc", 1.0, 2.5, "def", 3)
 URL = "https://hooks.test/s3cret-token"
@@ -56,6 +57,10 @@ def test_a_changed_password_is_no_other_channel() -> None:
     [
         *("", "x", "[1]", "null", "{}", '{"k": 1}', '{"k": {}}', "[" * 5000, '"\\ud800"'),
         json.dumps({"k": {"failing": 1, "since": 0, "failing_told": 0, "copying": "", "copying_told": 0}}),
+        *(
+            json.dumps({"k": {"failing": "", "since": since, "failing_told": 0, "copying": "", "copying_told": 0}})
+            for since in (1e18, -1, float("nan"), float("inf"), 10**400)
+        ),
         json.dumps({"k": {"failing": "", "since": "x", "failing_told": 0, "copying": "", "copying_told": 0}}),
     ],
 )
@@ -67,6 +72,19 @@ def test_a_file_that_makes_no_sense(tmp_path: Path, text: str) -> None:
     Memory(file).keep(MANY[0], "t", TOLD)
 
     assert Memory(file).told(MANY[0], "t") == TOLD
+    assert list(json.loads(file.read_text())) != ["k"]
+    assert len(json.loads(file.read_text())) == 1
+
+
+def test_what_is_owed() -> None:
+    """It is known until it is told, for each channel and task."""
+    memory = Memory()
+    news = News.of(report(copied("1")))
+
+    memory.owe(MANY[0], "t", news)
+    assert [memory.owed(MANY[0], "t"), memory.owed(MANY[1], "t"), memory.owed(MANY[0], "u")] == [news, None, None]
+    memory.owe(MANY[0], "t", None)
+    assert memory.owed(MANY[0], "t") is None
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:

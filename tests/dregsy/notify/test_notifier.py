@@ -1,5 +1,6 @@
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from dregsy.errors import DregsyError
 from dregsy.model.endpoint import Secret
 from dregsy.model.notify import Email, Occasion, Security, Slack, Subscription, Webhook
-from dregsy.model.report import Event, Outcome, TaskFinished, TaskStarted, Warned
+from dregsy.model.plan import Task
+from dregsy.model.report import Event, Outcome, Reloaded, TaskFinished, TaskStarted, Warned
 from dregsy.notify.memory import Memory
 from dregsy.notify.notifier import QUEUE, Notifier, Ways, notifying
 from dregsy.registry.retry import Backoff
@@ -34,10 +36,12 @@ def webhook(hooks: Hooks, *on: Occasion) -> Subscription:
     return Subscription(channel, frozenset(on)) if on else Subscription(channel)
 
 
-async def tell(subscriptions: list[Subscription], *events: Event, memory: Memory | None = None) -> list[str]:
+async def tell(
+    subscriptions: list[Subscription], *events: Event, memory: Memory | None = None, tasks: Sequence[Task] = ()
+) -> list[str]:
     """Have events told, and return the warnings."""
     said: list[Event] = []
-    async with notifying(subscriptions, memory or Memory(), WAYS, said.append) as notifier:
+    async with notifying(subscriptions, memory or Memory(), WAYS, said.append, tasks) as notifier:
         for event in events:
             notifier(event)
     return [one.message for one in said if isinstance(one, Warned)]
@@ -83,6 +87,45 @@ async def test_what_was_not_delivered_is_told_the_next_time() -> None:
         assert await tell([webhook(hooks)], ended(), memory=memory) == []
 
     assert [one[0] for one in occasions(hooks)] == ["failure", "failure", "recovery", "recovery"]
+
+
+async def test_copies_that_were_not_delivered_are_told_the_next_time() -> None:
+    """Copies that nobody heard of are told after the next run, whatever that copied, and then no more."""
+    with Hooks(404, 404, 200) as hooks:
+        runs = [ended(copied("1")), ended(copied("2")), ended(current("1")), ended(current("1"))]
+        assert len(await tell([webhook(hooks, Occasion.CHANGE)], *runs)) == 2
+
+    told = [json.loads(one.body) for one in hooks.received]
+    assert [(one["copied"], len(one["copies"])) for one in told] == [(1, 1), (2, 2), (2, 2)]
+
+
+async def test_tasks_that_share_a_name() -> None:
+    """What became of one says nothing of the other; that is so with another config, too."""
+    for reload in (False, True):
+        good, bad = task("same"), task("same")
+        events: list[Event] = [Reloaded(ok=True, tasks=(good, bad))] if reload else []
+        for _ in range(3):
+            events += [TaskFinished(report(current("1"), of=good)), TaskFinished(report(failed("1"), of=bad))]
+        with Hooks() as hooks:
+            assert await tell([webhook(hooks)], *events, tasks=() if reload else (good, bad)) == []
+
+        assert occasions(hooks) == [("failure", "same")]
+
+
+async def test_a_time_that_has_no_date() -> None:
+    """What no message can be made of is a warning, and the others are told."""
+    said: list[Event] = []
+    times = iter([1e18, 5.0])
+    with Hooks() as hooks:
+        ways = Ways({}, now=lambda: next(times, 5.0), backoff=AT_ONCE)
+        async with notifying([webhook(hooks)], Memory(), ways, said.append) as notifier:
+            notifier(ended(failed("1")))
+            notifier(ended(failed("1")))
+
+    (warning,) = said
+    assert isinstance(warning, Warned)
+    assert "no message could be made of task 'nightly'" in warning.message
+    assert occasions(hooks) == [("failure", "nightly")]
 
 
 async def test_one_channel_on_several_occasions() -> None:

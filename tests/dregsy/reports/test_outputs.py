@@ -48,6 +48,15 @@ class Desk:
         self.outputs = Outputs(**wanted)
         self.outputs.follow(lambda: self.file, self.said.append)
 
+    def tell(self, event: Event) -> None:
+        """Let the outputs hear of something, and wait until they are written."""
+        self.outputs(event)
+        self.outputs.wait()
+
+    def finish(self, code: int, trouble: DregsyError | None = None) -> list[DregsyError]:
+        """Have all written a last time."""
+        return self.outputs.write(code, trouble).result()
+
     def data(self) -> Any:
         """Return what is in the report."""
         return json.loads((self.folder / "r.json").read_text())
@@ -71,7 +80,7 @@ def test_tasks_that_run_again(folder: Path) -> None:
         (report(failed("1"), of=other), [("one", 1), ("other", 0)]),
         (report(of=one), [("one", 0), ("other", 0)]),
     ):
-        desk.outputs(TaskFinished(run))
+        desk.tell(TaskFinished(run))
         assert [(found["task"], found["copied"]) for found in desk.data()["tasks"]] == expected
     assert (desk.data()["ok"], desk.data()["exit_code"]) == (False, None)
 
@@ -80,11 +89,11 @@ def test_tasks_that_run_once(folder: Path) -> None:
     """The file is written when all are through, or others are waited for, and in the end."""
     desk = Desk(folder, report="r.json")
 
-    desk.outputs(TaskFinished(report(copied("1"), of=task("one", Once()))))
+    desk.tell(TaskFinished(report(copied("1"), of=task("one", Once()))))
     before = (folder / "r.json").exists()
-    desk.outputs(Waiting(5.0))
+    desk.tell(Waiting(5.0))
     waiting = desk.data()["exit_code"]
-    assert desk.outputs.finish(0) == []
+    assert desk.finish(0) == []
 
     assert (before, waiting, desk.data()["exit_code"], desk.data()["ok"]) == (False, None, 0, True)
 
@@ -95,13 +104,13 @@ def test_what_cannot_be_written_any_more(folder: Path) -> None:
     desk = Desk(folder / "out", report="out/r.json")
     (folder / "out").rename(folder / "away")
 
-    desk.outputs(TaskFinished(report(of=task("one", Every(60)))))
-    errors = desk.outputs.finish(0)
+    desk.tell(TaskFinished(report(of=task("one", Every(60)))))
+    errors = desk.finish(0)
     (folder / "away").rename(folder / "out")
 
     assert [type(one) for one in desk.said] == [Warned]
     assert [one.message for one in errors] == ["out/r.json cannot be written: no such file or directory"]
-    assert desk.outputs.finish(0) == []
+    assert desk.finish(0) == []
     assert desk.data()["ok"]
 
 
@@ -111,11 +120,11 @@ def test_failed(folder: Path) -> None:
     old, new = desk.file, loaded("u")
     tags = []
 
-    desk.outputs(TaskFinished(lost(old, "1")))
+    desk.tell(TaskFinished(lost(old, "1")))
     tags.append([one["mappings"] for one in yaml.safe_load((folder / "f.yaml").read_text())["tasks"]])
     desk.file = new
-    desk.outputs(Reloaded(ok=True, tasks=new.plan.tasks))
-    desk.outputs(TaskFinished(lost(new, "2")))
+    desk.tell(Reloaded(ok=True, tasks=new.plan.tasks))
+    desk.tell(TaskFinished(lost(new, "2")))
     tags.append([one["mappings"] for one in yaml.safe_load((folder / "f.yaml").read_text())["tasks"]])
 
     assert tags == [[[{"from": "x", "tags": ["1"]}]], [[{"from": "x", "tags": ["2"]}]]]
@@ -126,7 +135,7 @@ def test_tasks_that_never_began(folder: Path) -> None:
     """A command that was stopped between two tasks says in its config that not all is in it."""
     desk = Desk(folder, failed="f.yaml")
 
-    desk.outputs.finish(1)
+    desk.finish(1)
 
     assert "A run was cut short" in (folder / "f.yaml").read_text()
 
@@ -136,7 +145,7 @@ def test_trouble(folder: Path) -> None:
     (folder / "f.yaml").write_text("tasks: []\n")
     desk = Desk(folder, report="r.json", failed="f.yaml")
 
-    assert desk.outputs.finish(1, DregsyError("no relay")) == []
+    assert desk.finish(1, DregsyError("no relay")) == []
 
     assert desk.data()["error"]["error"] == "no relay"
     assert not (folder / "f.yaml").exists()
@@ -147,8 +156,8 @@ def test_summary(folder: Path) -> None:
     (folder / "s.md").write_text("before\n")
     desk = Desk(folder, summary=True, environ={SUMMARY: "s.md"})
 
-    desk.outputs(TaskFinished(report(failed("1"), of=task("one", Every(60)))))
-    assert desk.outputs.finish(1) == []
+    desk.tell(TaskFinished(report(failed("1"), of=task("one", Every(60)))))
+    assert desk.finish(1) == []
 
     text = (folder / "s.md").read_text()
     assert text.startswith("before\n## dregsy: not everything is in place\n")
@@ -161,8 +170,8 @@ def test_summary_limit(folder: Path, there: int) -> None:
     (folder / "s.md").write_text("x" * there)
     desk = Desk(folder, summary=True, environ={SUMMARY: "s.md"})
 
-    desk.outputs(TaskFinished(report(*(failed(str(number), "größer " * 500) for number in range(300)))))
-    desk.outputs.finish(1)
+    desk.tell(TaskFinished(report(*(failed(str(number), "größer " * 500) for number in range(300)))))
+    desk.finish(1)
 
     size = (folder / "s.md").stat().st_size
     assert size <= max(there, SUMMARY_LIMIT)
@@ -184,6 +193,19 @@ def test_a_summary_that_is_gone(folder: Path) -> None:
     (folder / "s" / "s.md").unlink()
     (folder / "s").rmdir()
 
-    (error,) = desk.outputs.finish(0)
+    (error,) = desk.finish(0)
 
     assert error.message == "the summary 's/s.md' cannot be written: no such file or directory"
+
+
+def test_the_last_of_many_counts(folder: Path) -> None:
+    """Who tells of runs faster than they can be written finds the last one in the file; the summary comes once."""
+    desk = Desk(folder, report="r.json", summary=True, environ={SUMMARY: "s.md"})
+    of = task("one", Every(60))
+
+    for number in range(50):
+        desk.outputs(TaskFinished(report(*[copied("1")] * number, of=of)))
+    desk.outputs.wait()
+
+    assert [one["copied"] for one in desk.data()["tasks"]] == [49]
+    assert (folder / "s.md").read_text() == ""

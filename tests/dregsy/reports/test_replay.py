@@ -1,14 +1,17 @@
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 import yaml
 
 from dregsy.config.load import Loaded, load
+from dregsy.errors import TagTaken
 from dregsy.model.digest import Digest
 from dregsy.model.plan import Copy, Task
 from dregsy.model.ref import Ref
 from dregsy.model.report import Failure, Outcome, Report, Status
-from dregsy.reports.replay import config, replayed
+from dregsy.model.shard import Shard
+from dregsy.reports.replay import config, replayed, shard_of, taken
 
 DIGEST = Digest.of(b"image")
 LOST = Failure("unreachable", "no answer")
@@ -156,6 +159,22 @@ def test_a_list_that_could_not_be_had() -> None:
     assert (first["from"], first["tags"]) == ("regex:app/.*", ["semver: >=1.0.0", "keep: latest 3"])
 
 
+@pytest.mark.parametrize(("index", "count", "expected"), [(0, 1, 0), (1, 3, 1)])
+def test_a_shard(index: int, count: int, expected: int) -> None:
+    """A mapping that stays whole means the repositories of all shards: the file says with which it is to be run."""
+    file = loaded()
+    assert file.read is not None
+    plan = file.plan.sharded(Shard(index, count))
+    task = plan.tasks[0]
+    wide = Report(task, 0, 1, (lost(task, 0, Ref("a.test", "team")),))
+    narrow = Report(task, 0, 1, (lost(task, 1, Ref("a.test", "team/fixed", "1.30"), *both("other", "p-1.30")),))
+
+    texts = [config(file.read, replayed(file.read, plan, of), shard=shard_of(of)) for of in (wide, narrow)]
+
+    assert [text.count(f"run it with '--shard {index}/{count}'") for text in texts] == [expected, 0]
+    assert all(len(loaded(text).plan.tasks) == 1 for text in texts)
+
+
 def test_tags_that_could_not_be_listed() -> None:
     """Where nobody knows which tags there are, the mapping is narrowed to the repository."""
     task = loaded().plan.tasks[0]
@@ -255,3 +274,18 @@ def test_a_task_of_another_file() -> None:
     outcome = lost(other.plan.tasks[0], 0, Ref("a.test", "x", "1"), Ref("b.test", "y", "1"))
 
     assert replayed(file.read, file.plan, Report(other.plan.tasks[0], 0, 1, (outcome,))) == []
+
+
+def test_a_tag_that_another_mapping_has() -> None:
+    """What was refused to keep another mapping's image is not replayed, where that mapping would be missing."""
+    file = loaded(ONE_LINE)
+    task = file.plan.tasks[0]
+    assert file.read is not None
+    refused = lost(task, 0, Ref("a.test", "x", "1"), Ref("b.test", "y", "1"))
+    report = Report(task, 0, 1, (replace(refused, failure=Failure.of(TagTaken("y:1 is to hold z:1 already"))),))
+
+    text = config(file.read, replayed(file.read, file.plan, report), taken=taken(report))
+
+    assert loaded(text).plan.tasks == ()
+    assert "# 1 image is not in here: the tag at the target belongs to another mapping" in text
+    assert "Nothing did" not in text
