@@ -15,7 +15,7 @@ from dregsy.registry.transport import Transport
 
 
 class Registries:
-    """Hands out registry clients; closes them all when left. ``emit`` hears of each request."""
+    """Hands out registry clients; closes them all when left. ``emit`` hears of each request, and of waits."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Registries:
         self._environ = environ
         self._timeouts = timeouts or Timeouts()
         self._backoff = backoff
-        self._emit = emit
+        self.emit = emit
         self._breakers = Breakers(self._timeouts.down)
         self._known: dict[Endpoint, Registry] = {}
 
@@ -55,7 +55,7 @@ class Registries:
                 timeouts=self._timeouts,
                 backoff=self._backoff,
                 breakers=self._breakers,
-                emit=self._emit,
+                emit=self.emit,
             )
             self._known[endpoint] = Registry(transport)
         return self._known[endpoint]

@@ -2,7 +2,17 @@ import pytest
 
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Once, Task
-from dregsy.model.report import CopyProgress, Event, Reloaded, Report, TaskFinished, TaskStarted, Waiting, Warned
+from dregsy.model.report import (
+    CopyProgress,
+    Event,
+    HeldBack,
+    Reloaded,
+    Report,
+    TaskFinished,
+    TaskStarted,
+    Waiting,
+    Warned,
+)
 from dregsy.scheduler import RECHECK
 from dregsy.web.health import PATIENCE, Health
 from tests.dregsy.web.events import copy
@@ -52,6 +62,17 @@ def test_a_run_in_which_nothing_happens(watch: Watch) -> None:
 
     assert (good, stuck) == ("", "the task 'nightly' is stuck: nothing has happened in it for 3901 s")
     assert (lack, watch.health.trouble) == (stuck, "")
+
+
+def test_a_run_that_is_held_back(watch: Watch) -> None:
+    """Copies that wait for pulls for hours are no run that is stuck, as long as they say so."""
+    watch(TaskStarted(TASK))
+    for _ in range(100):
+        watch.time += 60.0
+        watch(HeldBack("hub.test", 9e9))
+
+    assert watch.time > TIMEOUT + PATIENCE
+    assert watch.health.trouble == ""
 
 
 def test_a_scheduler_that_looks_no_more(watch: Watch) -> None:
