@@ -5,6 +5,7 @@ Nothing below this file knows of signals, the process environment or exit codes.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -331,7 +332,8 @@ async def _toolbox(plan: Plan, environ: Mapping[str, str], emit: Listener) -> As
     logins = Logins(environ, Path(home) if home else Path.home(), emit=emit)
     with scratch(plan.state.path if plan.state else None) as folder:
         journal = Journal(Path(plan.state.path) / NAME, plan.state.ttl, emit) if plan.state else Journal()
-        async with journal, Registries(logins, environ, timeouts=plan.timeouts, emit=emit) as registries:
+        timeouts = replace(plan.timeouts, listing=plan.timeout)
+        async with journal, Registries(logins, environ, timeouts=timeouts, emit=emit) as registries:
             yield Toolbox(registries, logins, folder, emit, plan.timeout, journal)
 
 

@@ -28,10 +28,10 @@ class Registries:
     ) -> None:
         self._logins = logins
         self._environ = environ
-        self._timeouts = timeouts or Timeouts()
+        self.timeouts = timeouts or Timeouts()
         self._backoff = backoff
         self.emit = emit
-        self._breakers = Breakers(self._timeouts.down)
+        self._breakers = Breakers(self.timeouts.down)
         self._known: dict[Endpoint, Registry] = {}
 
     async def __aenter__(self) -> Self:
@@ -52,7 +52,7 @@ class Registries:
                 endpoint,
                 self._logins,
                 self._environ,
-                timeouts=self._timeouts,
+                timeouts=self.timeouts,
                 backoff=self._backoff,
                 breakers=self._breakers,
                 emit=self.emit,
