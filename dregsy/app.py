@@ -16,7 +16,7 @@ from dregsy.credentials import Logins
 from dregsy.ending import Ending, until_signalled
 from dregsy.errors import RelayUnsupported, UsageError
 from dregsy.executor import Executor, LocalExecutor, VerifyingExecutor
-from dregsy.inspection import Inspector
+from dregsy.inspection import Flaw, Inspector
 from dregsy.journal import NAME, Journal
 from dregsy.model import pattern
 from dregsy.model.plan import Once, Plan, RelayChoice, State, Task
@@ -147,7 +147,7 @@ async def verify(  # noqa: PLR0913 - one for each option of the command
     async with until_signalled(0.0, emit) as ending, _toolbox(plan, environ, emit) as toolbox:
         mover = relay.load(plan.relay.name)(plan.relay.settings, toolbox)
         async with mover if repair else nullcontext():  # to look, no tool is needed
-            inspector = Inspector(toolbox.registries, deep=deep)
+            inspector = Inspector(toolbox.registries, deep=deep, hidden=Flaw.MISSING)
             executor = VerifyingExecutor(_executor(toolbox, mover), inspector, toolbox.journal)
             verification = Verification(plan, _resolver(toolbox, mover), inspector, executor if repair else None)
             for task in tasks:
