@@ -51,6 +51,7 @@ FAULTS: dict[str, Callable[[Fault], Fault]] = {
     "hangs": lambda at: replace(at, gate=Gate()),
     "falls silent": lambda at: replace(at, gate=Gate(), stop_at=0),
     "drips": lambda at: replace(at, drips=True),
+    "is slow": lambda at: replace(at, delay=0.05),
     "redirect to an old address": lambda at: replace(at, status=307, headers={"Location": "/v2/gone"}),
 }
 
