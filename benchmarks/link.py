@@ -7,6 +7,7 @@ of its own (``python -m benchmarks.link``), so that it does not share an interpr
 import ctypes
 import fcntl
 import os
+import random
 import select
 import shutil
 import signal
@@ -32,15 +33,18 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Link:
-    """Two namespaces, ``tools`` and ``registries``, ``seconds`` apart each way, while its ``with`` lasts."""
+    """Two namespaces, ``tools`` and ``registries``, ``seconds`` apart each way, while its ``with`` lasts.
 
-    def __init__(self, seconds: float) -> None:
+    Of all packets the share ``lost`` (0 to 1) is, in both directions.
+    """
+
+    def __init__(self, seconds: float, lost: float = 0.0) -> None:
         self.tools, self.registries = f"bench{os.getpid()}a", f"bench{os.getpid()}b"
-        self._seconds = seconds
+        self._settings = str(seconds), str(lost)
         self._wire: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "benchmarks.link", self.tools, self.registries, str(self._seconds)]
+        command = [sys.executable, "-m", "benchmarks.link", self.tools, self.registries, *self._settings]
         self._wire = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._wire.stdout is not None
         if self._wire.stdout.readline() != "ready\n":
@@ -117,9 +121,11 @@ def _end(namespace: str, address: str, peer: str) -> int:
 
 
 class _Wire:
-    """Carries packets between two files; each leaves ``seconds`` after it came."""
+    """Carries packets between two files; each leaves ``seconds`` after it came, or is ``lost``: always the same."""
 
-    def __init__(self, files: tuple[int, int], seconds: float) -> None:
+    def __init__(self, files: tuple[int, int], seconds: float, lost: float) -> None:
+        self._chance = random.Random(1)  # noqa: S311 - keeps no secret
+        self._lost = lost
         self._files = files
         self._seconds = seconds
         self._waiting: tuple[deque[tuple[float, bytes]], ...] = (deque(), deque())
@@ -161,7 +167,7 @@ class _Wire:
                 packet = os.read(self._files[side], 65536)
             except BlockingIOError:
                 return
-            if not self._is_cut:
+            if not self._is_cut and (not self._lost or self._chance.random() >= self._lost):
                 self._waiting[side].append((due, packet))
 
     def _give(self, side: int) -> None:
@@ -176,13 +182,13 @@ class _Wire:
             queue.popleft()
 
 
-def main(tools: str, registries: str, seconds: str) -> None:
+def main(tools: str, registries: str, seconds: str, lost: str) -> None:
     """Make the namespaces and carry packets until the standard input ends, however whoever holds it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who measures ends this process when everything else has ended
     try:
         files = _end(tools, TOOL_ADDRESS, REGISTRY_ADDRESS), _end(registries, REGISTRY_ADDRESS, TOOL_ADDRESS)
         print("ready", flush=True)
-        _Wire(files, float(seconds)).run(sys.stdin.fileno())
+        _Wire(files, float(seconds), float(lost)).run(sys.stdin.fileno())
     finally:
         for name in (tools, registries):
             subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)

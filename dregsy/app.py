@@ -5,6 +5,7 @@ Nothing below this file knows of signals, the process environment or exit codes.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +16,7 @@ from dregsy.credentials import Logins
 from dregsy.ending import Ending, until_signalled
 from dregsy.errors import RelayUnsupported, UsageError
 from dregsy.executor import Executor, LocalExecutor, VerifyingExecutor
-from dregsy.inspection import Inspector
+from dregsy.inspection import Flaw, Inspector
 from dregsy.journal import NAME, Journal
 from dregsy.model import pattern
 from dregsy.model.plan import Once, Plan, RelayChoice, State, Task
@@ -146,7 +147,7 @@ async def verify(  # noqa: PLR0913 - one for each option of the command
     async with until_signalled(0.0, emit) as ending, _toolbox(plan, environ, emit) as toolbox:
         mover = relay.load(plan.relay.name)(plan.relay.settings, toolbox)
         async with mover if repair else nullcontext():  # to look, no tool is needed
-            inspector = Inspector(toolbox.registries, deep=deep)
+            inspector = Inspector(toolbox.registries, deep=deep, hidden=Flaw.MISSING)
             executor = VerifyingExecutor(_executor(toolbox, mover), inspector, toolbox.journal)
             verification = Verification(plan, _resolver(toolbox, mover), inspector, executor if repair else None)
             for task in tasks:
@@ -332,7 +333,8 @@ async def _toolbox(plan: Plan, environ: Mapping[str, str], emit: Listener) -> As
     logins = Logins(environ, Path(home) if home else Path.home(), emit=emit)
     with scratch(plan.state.path if plan.state else None) as folder:
         journal = Journal(Path(plan.state.path) / NAME, plan.state.ttl, emit) if plan.state else Journal()
-        async with journal, Registries(logins, environ, timeouts=plan.timeouts, emit=emit) as registries:
+        timeouts = replace(plan.timeouts, listing=plan.timeout)
+        async with journal, Registries(logins, environ, timeouts=timeouts, emit=emit) as registries:
             yield Toolbox(registries, logins, folder, emit, plan.timeout, journal)
 
 

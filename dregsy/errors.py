@@ -20,7 +20,7 @@ DregsyError                        message, hint, exit_code, kind
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 def printable(text: str) -> str:
@@ -48,6 +48,12 @@ class DregsyError(Exception):
         """Say it in other words, and forget the former ones."""
         self.message = printable(message)
         self.args = (self.message,)
+
+    def afresh(self) -> Self:
+        """Return the same error to be raised once more: an error that is raised twice keeps the trace of both times."""
+        made = type(self).__new__(type(self), *self.args)
+        vars(made).update(vars(self))
+        return made
 
     def __str__(self) -> str:
         """The message and, on the same line, what to do now."""
@@ -113,11 +119,12 @@ class RegistryError(DregsyError):
     ``url`` carries neither query nor user info. ``status`` is 0 where there was no answer.
     ``codes`` are the registry's own, such as MANIFEST_UNKNOWN. ``retryable`` tells whether the
     same request may well succeed a little later, ``retry_after`` in how many seconds, where the registry said so;
-    inf where that is hours away.
+    inf where that is hours away. ``unasked`` says that no request was sent, for what is known of the server.
     """
 
     kind = "registry"
     retry_after: float | None = None
+    unasked = False
 
     def __init__(  # noqa: PLR0913 - an error carries all that is known about it
         self,

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from dregsy.errors import DigestMismatch, DregsyError, ImageError, NotFound, RegistryError
+from dregsy.errors import DigestMismatch, DregsyError, ImageError, NotFound, RegistryError, Unauthorized
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import MANIFEST_TYPES, UNKNOWN_SIZE, Descriptor, Manifest
@@ -30,6 +30,7 @@ _WIDTH = 16
 _NO_HEAD = frozenset({405, 501})
 _CANNOT = frozenset({400, 500})
 """What a registry answers that has something, and cannot read it."""
+_HIDDEN = "the login is good, and the registry refuses all the same, as some do with what is not there"
 _MOST = 50_000
 """How many parts are remembered, those that were looked at last; that takes about 20 MB."""
 
@@ -82,11 +83,16 @@ def anew(faults: Iterable[Fault]) -> tuple[Digest, ...]:
 
 
 class Inspector:
-    """Looks at images where they are; ``deep`` reads and hashes every byte, else blobs are asked for by HEAD."""
+    """Looks at images where they are; ``deep`` reads and hashes every byte, else blobs are asked for by HEAD.
 
-    def __init__(self, registries: Registries, *, deep: bool = False) -> None:
+    ``hidden`` is what a tag counts as that a registry refuses to a good login: Artifactory does so where there is none,
+    and every registry where the login may only write. Below a tag that can be read the former is the case.
+    """
+
+    def __init__(self, registries: Registries, *, deep: bool = False, hidden: Flaw = Flaw.UNKNOWN) -> None:
         self._registries = registries
         self._deep = deep
+        self._hidden = hidden
         self._found: OrderedDict[_Key, Faults] = OrderedDict()
         self._locks: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
@@ -96,7 +102,7 @@ class Inspector:
         try:
             found = await registry.head_manifest(ref.repository, ref.reference)
         except DregsyError as error:
-            return (_fault(error, "the tag" if ref.tag else "the image"),)
+            return (_fault(error, "the tag" if ref.tag else "the image", hidden=self._hidden),)
         if found is None:
             return (Fault(Flaw.MISSING, "the tag" if ref.tag else "the image"),)
         return await self._manifest(registry, ref.repository, found.digest, 0)
@@ -231,11 +237,13 @@ async def _surely(read: Callable[[], Awaitable[_T]]) -> _T:
     return await read()
 
 
-def _fault(error: DregsyError, what: str, part: Digest | None = None) -> Fault:
+def _fault(error: DregsyError, what: str, part: Digest | None = None, hidden: Flaw = Flaw.MISSING) -> Fault:
     """Say what an error means for a part: only what the registry said of it is a flaw of its own."""
     match error:
         case NotFound():
             return Fault(Flaw.MISSING, what, part)
+        case Unauthorized(knows_us=True) if hidden is not Flaw.UNKNOWN:
+            return Fault(hidden, what, part, reason=_HIDDEN)
         case DigestMismatch() | ImageError():
             return Fault(Flaw.WRONG, what, part, reason=error.message)
         case RegistryError(status=status) if status in _CANNOT:

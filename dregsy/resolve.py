@@ -136,6 +136,7 @@ class Resolver:
             yield one
         self._decider.expect(task, copies)
         while copies:
+            self.pulls.ahead = len(copies) - 1
             yield copies.popleft()  # what is kept of it, its outcome, is about as large
 
     async def _selected(

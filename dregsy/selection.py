@@ -17,6 +17,7 @@ from dregsy.model.tags import Pick
 from dregsy.registry.client import Registry
 from dregsy.registry.contents import Contents, no_image
 from dregsy.registry.dates import Dates
+from dregsy.registry.deadline import deadline
 from dregsy.registry.pool import Registries
 from dregsy.registry.pushes import Pushes
 
@@ -75,13 +76,16 @@ class Selector:
         Digests are taken whatever their age. Raises a DregsyError when the tags cannot be listed.
         """
         registry = self._registries.at(endpoint)
-        listed = await registry.tags(source.repository) if rule.tags.needs_listing else []
+        limit, what = self._registries.timeouts.listing, f"the tags of {source}"
+        async with deadline(limit, what):
+            listed = await registry.tags(source.repository) if rule.tags.needs_listing else []
         candidates = rule.tags.candidates(listed)
         left = [pick for pick in candidates if pick.tag is None or pick.tag not in rule.exclude]
         dating = _Dating(registry, source, self._dates, datetime.fromtimestamp(self._now(), UTC))
         if rule.ages or rule.tags.newest:
             wanted = {pick.tag for pick in left if pick.tag is not None and pick.digest is None}
-            dating.listed = await self._pushes.of(registry, source.repository, wanted) if wanted else {}
+            async with deadline(limit, f"the dates of {what}"):
+                dating.listed = await self._pushes.of(registry, source.repository, wanted) if wanted else {}
         found = dating.found
         found.picks = await _chosen(dating, rule, left)
         while not await dating.confirmed(found.picks):

@@ -243,7 +243,7 @@ class Config(Section):
     retries: Annotated[Int, AfterValidator(at_least(0)), whole_number(0)] = 2
     """How many more rounds failed copies, listings and tags without a readable date get after all else, 0 or more."""
     timeout: Annotated[Duration, AfterValidator(check_timeout)] = 3600.0
-    """The longest that one copy may take."""
+    """The longest that one copy may take, or one list of tags or repositories."""
     timeouts: TimeoutsSection = TimeoutsSection.model_validate({})
     """How long what a registry sends, or takes, is waited for."""
     state: Annotated[State, BeforeValidator(read_state), AfterValidator(check_state)] | None = None

@@ -121,8 +121,8 @@ class Plan:
     """All that was asked for; building it needs no network.
 
     ``parallel`` copies run at once. ``retries`` rounds follow in which failed copies are tried again.
-    ``timeout`` is the longest a single copy may take, in seconds. ``watch`` reloads changed files. ``listen`` is
-    where metrics and health are served. ``timeouts`` are those of requests.
+    ``timeout`` is the longest a copy may take, or a list, in seconds. ``watch`` reloads changed files. ``listen``
+    is where metrics and health are served. ``timeouts`` are those of requests.
     """
 
     tasks: tuple[Task, ...]

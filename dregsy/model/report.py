@@ -256,6 +256,17 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Copies wait for pulls of the registry ``host``, which has too few left (``rate-limit``).
+
+    It is asked again at ``until`` (seconds since the epoch). Sent at least once a minute while that is so.
+    """
+
+    host: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Scheduled:
     """When tasks that have times run next, in seconds since the epoch; those without are left out."""
 
@@ -305,6 +316,7 @@ Event = (
     | Reloaded
     | Listening
     | Waiting
+    | HeldBack
     | Scheduled
     | Answered
     | RequestRetried

@@ -23,5 +23,7 @@ class Timeouts:
     """For the answer to an upload: registries hash and store the whole blob before they answer."""
     whole: float = 300.0
     """For all of an answer that is kept in memory, so that one that drips in has an end."""
+    listing: float = 3600.0
+    """For a list of tags or of repositories, with all its pages."""
     down: float = 10.0
     """For how long a registry that was not reached is taken to be down, without asking it again."""

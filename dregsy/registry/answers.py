@@ -55,6 +55,11 @@ def is_expired(error: RegistryError) -> bool:
     return error.status == 403 and "token has expired" in error.message
 
 
+def is_used_up(error: RegistryError) -> bool:
+    """Tell whether a registry refuses a pull because there were too many in some hours."""
+    return error.status == 429 and _USED_UP in error.message.lower()
+
+
 def _classify(status: int, codes: Sequence[str]) -> tuple[type[RegistryError], str]:
     match status:
         case 401:

@@ -9,6 +9,7 @@ from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Listing
 from dregsy.registry.challenge import CATALOG
 from dregsy.registry.client import Registry
+from dregsy.registry.deadline import deadline
 from dregsy.registry.pool import Registries
 from dregsy.registry.vendors.api import Names, NotOffered, Vendor, is_final
 from dregsy.registry.vendors.dockerhub import DockerHub
@@ -33,12 +34,16 @@ class Listings:
         self._known: dict[tuple[Endpoint, str, str, int | None], tuple[float, tuple[str, ...]]] = {}
 
     async def repositories(self, endpoint: Endpoint, listing: Listing) -> tuple[str, ...]:
-        """Return the repositories below ``endpoint.prefix``, named without it; at most ``listing.limit``."""
+        """Return the repositories below ``endpoint.prefix``, named without it; at most ``listing.limit``.
+
+        Raises a DregsyError where they cannot be listed, or not in time.
+        """
         key = (endpoint, listing.kind, listing.search, listing.limit)
         known = self._known.get(key)
         if known is not None and self._now() - known[0] < listing.cache_seconds:
             return known[1]
-        names = await self._list(endpoint, listing)
+        async with deadline(self._registries.timeouts.listing, f"the repositories of {endpoint.host}"):
+            names = await self._list(endpoint, listing)
         self._known[key] = (self._now(), names)
         return names
 

@@ -8,14 +8,14 @@ from dregsy.credentials import Logins
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.report import Listener
 from dregsy.model.timeouts import Timeouts
-from dregsy.registry.breaker import Breaker
+from dregsy.registry.breaker import Breakers
 from dregsy.registry.client import Registry
 from dregsy.registry.retry import Backoff
 from dregsy.registry.transport import Transport
 
 
 class Registries:
-    """Hands out registry clients; closes them all when left. ``emit`` hears of each request."""
+    """Hands out registry clients; closes them all when left. ``emit`` hears of each request, and of waits."""
 
     def __init__(
         self,
@@ -28,10 +28,10 @@ class Registries:
     ) -> None:
         self._logins = logins
         self._environ = environ
-        self._timeouts = timeouts
+        self.timeouts = timeouts or Timeouts()
         self._backoff = backoff
-        self._emit = emit
-        self._breakers: dict[str, Breaker] = {}
+        self.emit = emit
+        self._breakers = Breakers(self.timeouts.down)
         self._known: dict[Endpoint, Registry] = {}
 
     async def __aenter__(self) -> Self:
@@ -48,15 +48,14 @@ class Registries:
         """Return the client of a registry; endpoints that differ in nothing but their prefix share one."""
         endpoint = endpoint.whole
         if endpoint not in self._known:
-            host, timeouts = endpoint.api_host, self._timeouts or Timeouts()
             transport = Transport(
                 endpoint,
                 self._logins,
                 self._environ,
-                timeouts=timeouts,
+                timeouts=self.timeouts,
                 backoff=self._backoff,
-                breaker=self._breakers.setdefault(host, Breaker(timeouts.down)),
-                emit=self._emit,
+                breakers=self._breakers,
+                emit=self.emit,
             )
             self._known[endpoint] = Registry(transport)
         return self._known[endpoint]

@@ -22,11 +22,11 @@ from dregsy.registry.addresses import is_loopback, is_safe, origin
 from dregsy.registry.allowance import Allowance, allowance
 from dregsy.registry.answers import failure, is_expired
 from dregsy.registry.authorizer import Authorizer
-from dregsy.registry.breaker import Breaker
+from dregsy.registry.breaker import Breakers
 from dregsy.registry.challenge import Challenge
+from dregsy.registry.guarded import GuardedWire
 from dregsy.registry.limits import Lane, Limits
-from dregsy.registry.observed import ObservedWire
-from dregsy.registry.retry import Backoff
+from dregsy.registry.retry import RETRYABLE_STATUS, Backoff
 from dregsy.registry.wire import JSON_LIMIT, Body, NotHTTP, NoTLS, Refused, Response, show
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -64,6 +64,10 @@ class Request:
     logs_in: bool = True
 
 
+class _Silent(Unreachable):
+    """A registry did not answer its greeting, which takes long enough to be tried once only."""
+
+
 class Transport:
     """Sends requests to the registry of one endpoint."""
 
@@ -75,17 +79,17 @@ class Transport:
         *,
         timeouts: Timeouts | None = None,
         backoff: Backoff | None = None,
-        breaker: Breaker | None = None,
+        breakers: Breakers | None = None,
         emit: Listener = lambda _: None,
     ) -> None:
         self.endpoint = endpoint
         self._limits = Limits()
         self.timeouts = timeouts or Timeouts()
         self._emit = emit
-        self._wire = ObservedWire(endpoint, environ, self.timeouts, emit)
+        self._breakers = breakers or Breakers(self.timeouts.down)
+        self._wire = GuardedWire(endpoint, environ, self.timeouts, emit, breakers=self._breakers)
         self._authorizer = Authorizer(endpoint, logins, self._wire)
         self.backoff = backoff or Backoff()
-        self._breaker = breaker or Breaker(self.timeouts.down)
         self._root = ""
         self._finding_root = asyncio.Lock()
         self.allowance: Allowance | None = None
@@ -148,28 +152,35 @@ class Transport:
 
     async def _attempts(self, request: Request, send: Callable[[], Awaitable[Answer]]) -> Answer:
         """Send a request as often as its errors allow."""
-        gate, attempt, answers = self._limits.gate(request.lane), 0, self._breaker.answers
+        gate, attempt, since = self._limits.gate(request.lane), 0, self._breakers.now()
+        chances = self._breakers.at(self._root).chances
         while True:
             attempt += 1
             generation = gate.generation
-            self._breaker.check()
             try:
                 answer = await send()
             except RegistryError as error:
-                if error.status in _SLOWER:
+                self._wire.pauses.note(error, self.backoff.patience)
+                if error.status in _SLOWER and not error.unasked:
                     gate.slow_down(generation)
                 once = isinstance(request.body, Body) or not error.retryable
-                wait = None if once else self.backoff.wait(attempt, error.retry_after)
-                if wait is None or not self._breaker.chances.take():
-                    if isinstance(error, Unreachable) and not once and self._is_own(error.url):
-                        self._breaker.gave_up(error, answers)
+                wait = None if once else self._wait(attempt, error)
+                if wait is None or not chances.take():
+                    if isinstance(error, Unreachable) and not once and not error.unasked and error.url:
+                        self._breakers.at(error.url).gave_up(error, since)
                     raise
                 _LOG.info("%s; trying again in %.1f s", error.message, wait)
             else:
                 gate.went_well()
-                self._breaker.chances.earn()
+                chances.earn()
                 return answer
             await self._pause(wait)
+
+    def _wait(self, attempt: int, error: RegistryError) -> float | None:
+        """Seconds to wait after an attempt, or None to give up."""
+        if error.unasked and error.retry_after is None:
+            return None
+        return self.backoff.wait(attempt, error.retry_after)
 
     async def _pause(self, seconds: float) -> None:
         """Wait before a request is sent again."""
@@ -250,7 +261,6 @@ class Transport:
         started = time.monotonic()
         response = await self._wire.exchange(method, url, headers, body)
         if self._is_own(url):
-            self._breaker.answered()
             self.allowance = allowance(response.headers) or self.allowance
         if _LOG.isEnabledFor(logging.DEBUG):
             _LOG.debug("%s %s: %d in %.0f ms", method, show(url), response.status, 1000 * (time.monotonic() - started))
@@ -290,7 +300,9 @@ class Transport:
             asked = asyncio.get_running_loop().time()
             async with self._finding_root:
                 if self._failed is not None and asked < self._failed[0] + self.timeouts.down:
-                    raise self._failed[1]  # all that ask while, or shortly after, it was found share the answer
+                    raise self._failed[
+                        1
+                    ].afresh()  # all that ask while, or shortly after, it was found share the answer
                 self._root = self._root or await self._try_root()
         return self._root
 
@@ -323,28 +335,37 @@ class Transport:
         while True:
             attempt += 1
             try:
-                async with asyncio.timeout(self.timeouts.greeting):
-                    response = await self._exchange("GET", f"{root}v2/", {})
-            except TimeoutError:
-                place = urlsplit(root).netloc
-                raise Unreachable(
-                    f"{place} takes connections, but does not answer",
-                    method="GET",
-                    url=root,
-                    retryable=True,
-                    hint="check that the registry is well, and what is between here and there",
-                ) from None
-            except Unreachable as error:
-                again = error.retryable and not isinstance(error, NotHTTP)  # that is no registry
-                wait = self.backoff.wait(attempt) if again else None
+                await self._greeted(root)
+            except RegistryError as error:
+                self._wire.pauses.note(error, self.backoff.patience)
+                again = error.retryable and not isinstance(error, NotHTTP | _Silent)  # the former is no registry
+                wait = self._wait(attempt, error) if again else None
                 if wait is None:
                     raise
                 _LOG.info("%s; trying again in %.1f s", error.message, wait)
-                await self._pause(wait)
-                continue
+            else:
+                return
+            await self._pause(wait)
+
+    async def _greeted(self, root: str) -> None:
+        """Greet once; an answer of who has too much to do says nothing of logins."""
+        try:
+            async with asyncio.timeout(self.timeouts.greeting):
+                response = await self._exchange("GET", f"{root}v2/", {})
+        except TimeoutError:
+            raise _Silent(
+                f"{urlsplit(root).netloc} takes connections, but does not answer",
+                method="GET",
+                url=root,
+                retryable=True,
+                hint="check that the registry is well, and what is between here and there",
+            ) from None
+        try:
+            if response.status in RETRYABLE_STATUS:
+                raise await failure(response)
             self._authorizer.learn(response)
+        finally:
             await response.release()
-            return
 
 
 def _joined(url: str, location: str) -> str:

@@ -15,6 +15,7 @@ from dregsy.model.endpoint import Endpoint
 from dregsy.model.manifest import OCI_INDEX, Manifest
 from dregsy.model.platform import Platform
 from dregsy.model.ref import Ref
+from tests.testbed.clients import given
 from tests.testbed.copying import Workshop, retopped
 from tests.testbed.proxy import Fault as ProxyFault
 from tests.testbed.proxy import RecordingProxy
@@ -138,6 +139,24 @@ async def test_answers(answer: str, tmp_path: Path, embedded_pair: Pair) -> None
     with RecordingProxy(a.host, fault) as proxy:
         found = await inspect(tmp_path, proxy.host, deep=True)
     assert [one.flaw for one in found] == ([flaw] if flaw else [])
+
+
+HIDDEN = {"layer": BLOB, "child": f"/manifests/{OTHER.digest}", "tag": "/manifests/v1"}
+
+
+@pytest.mark.parametrize("hidden", [Flaw.UNKNOWN, Flaw.MISSING])
+@pytest.mark.parametrize("what", HIDDEN)
+async def test_what_a_good_login_is_refused(what: str, hidden: Flaw, tmp_path: Path) -> None:
+    """Artifactory says 403 for what it lacks; of a tag that may also mean that the login may only write."""
+    async with EmbeddedRegistry(users={"user": "word"}) as registry, Workshop(tmp_path) as shop:
+        await images.seed(registry, "app", INDEX, "v1")
+        with RecordingProxy(registry.host, ProxyFault(path=HIDDEN[what], status=403, times=-1)) as proxy:
+            endpoint = Endpoint(proxy.host, credentials=given("user", "word"))
+            inspector = Inspector(shop.registries, hidden=hidden)
+            (fault,) = await inspector.faults(endpoint, Ref.parse(f"{proxy.host}/app:v1"))
+
+    assert fault.flaw is (hidden if what == "tag" else Flaw.MISSING)
+    assert ("403" in fault.reason) == (fault.flaw is Flaw.UNKNOWN)
 
 
 async def test_without_head(tmp_path: Path, embedded_pair: Pair) -> None:

@@ -5,10 +5,11 @@ import base64
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from dregsy.embedded import images
 from tests.testbed.command import Done, Dregsy, mirror
-from tests.testbed.proxy import Fault, RecordingProxy
+from tests.testbed.proxy import Fault, RecordingProxy, Seen
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
 from tests.testbed.skopeo import Skopeo
@@ -54,6 +55,38 @@ async def test_skopeo_needs_to_pull(
 
     assert done.code == 1
     assert "the login needs the right to pull, too; or use relay native" in done.said
+
+
+class Discreet(RecordingProxy):
+    """Answers as Artifactory does: 403 for what is not there."""
+
+    async def answer(self, request: web.Request, seen: Seen) -> web.StreamResponse:
+        """Look before asking."""
+        if request.method in {"GET", "HEAD"} and ("/manifests/" in request.path or "/blobs/sha256" in request.path):
+            async with self.client.head(self.upstream + request.path_qs, headers=request.headers) as found:
+                if found.status == 404:
+                    return web.Response(status=403)
+        return await super().answer(request, seen)
+
+
+async def test_what_is_not_there_is_hidden(
+    tmp_path: Path, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str, skopeo: Skopeo
+) -> None:
+    """Verify takes it for missing, as a run does, and mends it."""
+    image = images.index(images.image(repo))
+    push(registry_a.host, repo, image, "v1")
+    dregsy = Dregsy(tmp_path / "user")
+    with Discreet(registry_b.host, GREETING) as target:
+        document = mirror(registry_a.host, target.host, {"from": repo, "to": f"{repo}/copy"})
+        document["tasks"][0]["target"] |= {"auth": AUTH}
+        file = dregsy.config(document)
+        found, mended, again = [
+            await asyncio.to_thread(dregsy.run, "verify", "-config", file, *flags) for flags in ([], ["--repair"], [])
+        ]
+
+    assert (found.code, mended.code, again.code) == (1, 0, 0)
+    assert "missing" in found.out
+    assert skopeo.inspect_raw(f"{registry_b.host}/{repo}/copy:v1") == image.top.raw
 
 
 @pytest.mark.parametrize("login", [{}, {"auth": AUTH}])

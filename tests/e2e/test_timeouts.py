@@ -1,4 +1,4 @@
-"""Time limits of the config file: a tiny one is obeyed, by the command itself, and told in words."""
+"""Time limits of the config file: a short one is obeyed, by the command itself, and told in words."""
 
 import socket
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def said(folder: Path, source: str, target: str, repo: str, **timeouts: str) -> 
 
 def test_connect(mute: str, tmp_path: Path) -> None:
     """A registry that takes connections and says nothing is waited for so long."""
-    assert f"{mute} takes connections, but does not answer" in said(tmp_path, mute, mute, "a/b", connect="50ms")
+    assert f"{mute} takes connections, but does not answer" in said(tmp_path, mute, mute, "a/b", connect="500ms")
 
 
 FAULTS = {
@@ -53,7 +53,7 @@ def test_an_answer(key: str, tmp_path: Path, registry_a: DockerRegistry, registr
         proxy = target if key == "upload-answer" else source
         proxy.faults = [fault]
         try:
-            told = said(tmp_path, source.host, target.host, repo, **{key: "50ms"})
+            told = said(tmp_path, source.host, target.host, repo, **{key: "500ms"})
         finally:
             assert fault.gate is not None
             fault.gate.open()

@@ -11,7 +11,16 @@ from tests.testbed.faults import Fault, Gate
 from tests.testbed.hub import ABUSE
 
 SHORT = Timeouts(connect=5.0, first=0.3, read=0.3, stall=0.3, commit=0.6, whole=0.6, greeting=5.0, down=0.0)
-"""Seconds, so that what hangs does not hang for long; the machine may be busy."""
+"""Seconds, so that what hangs does not hang for long, where nothing need come to its end; the machine may be busy."""
+
+PATIENT = replace(SHORT, first=1.0, read=1.0, stall=1.0, commit=1.5, whole=1.5)
+"""For what hangs at first and is then to arrive."""
+
+LONG = replace(SHORT, first=20.0, read=20.0, stall=20.0, commit=20.0, whole=20.0)
+"""For what never hangs: no limit is to strike, however busy the machine is."""
+
+HANGING = frozenset({"hangs", "falls silent", "drips"})
+"""Faults that only a limit ends."""
 
 PHASES = {
     "list": Fault(method="GET", path="/tags/list"),
@@ -42,6 +51,7 @@ FAULTS: dict[str, Callable[[Fault], Fault]] = {
     "hangs": lambda at: replace(at, gate=Gate()),
     "falls silent": lambda at: replace(at, gate=Gate(), stop_at=0),
     "drips": lambda at: replace(at, drips=True),
+    "is slow": lambda at: replace(at, delay=0.05),
     "redirect to an old address": lambda at: replace(at, status=307, headers={"Location": "/v2/gone"}),
 }
 

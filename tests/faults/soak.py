@@ -2,8 +2,9 @@
 
     python -m tests.faults.soak --seed 7 --seconds 3600
 
-The same seed gives the same images and faults. Exits 1 when a target has anything but nothing or the whole image, when
-a run without faults does not finish the job, when a round hangs, or when memory goes on growing.
+The same seed gives the same images and faults. Exits 1 when a target has anything but the whole image, or what it had
+before (nothing, or an older image, whole), when a run without faults does not finish the job, when a round hangs, or
+when memory goes on growing.
 """
 
 import argparse
@@ -13,13 +14,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
 from dregsy.embedded import images
 from dregsy.embedded.images import Image
-from tests.faults.conftest import AT_TARGET, FAULTS, PHASES, SHORT, graph_at
+from dregsy.model.timeouts import Timeouts
+from tests.faults.conftest import AT_TARGET, FAULTS, LONG, PHASES, SHORT, graph_at
 from tests.testbed.clients import registries
 from tests.testbed.copying import Workshop, rule, task
 from tests.testbed.faults import Fault
@@ -34,6 +37,10 @@ PATIENCE = 600.0
 GROWTH = 48.0
 """MiB that the process, with its proxies and images, may have more at its end than after its first batch."""
 TAGS = 3
+OLDER = 0.5
+"""How many of the tags have an older image at the target."""
+DOWN = (0.0, 0.2, 10.0)
+"""For how long a registry that does not answer counts as down, in seconds."""
 SIZES = (1_000, 100_000, 5_000_000)
 
 
@@ -69,9 +76,13 @@ async def _round(name: str, folder: Path, hosts: tuple[str, str], counts: Counte
     """Copy some images with faults in the way, look what came of it, and finish the job without faults."""
     chance = random.Random(name)  # noqa: S311 - keeps no secret
     repository = f"soak/{name}"
-    made = {f"v{number}": images.image(f"{name}/{number}", size=chance.choice(SIZES)) for number in range(TAGS)}
+    old, made = _made(f"{name}/old", chance), _made(name, chance)
     for tag, image in made.items():
         push(hosts[0], repository, image, tag)
+    had = {tag: image for tag, image in old.items() if chance.random() < OLDER}
+    for tag, image in had.items():
+        push(hosts[1], repository, image, tag)
+    limits = replace(SHORT, down=chance.choice(DOWN))
     with RecordingProxy(hosts[0]) as source, RecordingProxy(hosts[1]) as target:
         for _ in range(chance.randint(1, 5)):
             phase, fault = chance.choice(list(PHASES)), chance.choice(list(FAULTS))
@@ -79,15 +90,19 @@ async def _round(name: str, folder: Path, hosts: tuple[str, str], counts: Counte
         armed = [one for proxy in (source, target) for one in proxy.faults]
         before = sum(one.times for one in armed)
         ways = source.host, target.host
-        await _copied(folder / f"{name}-faulty", ways, repository)
+        await _copied(folder / f"{name}-faulty", ways, repository, limits)
         counts["faults"] += before - sum(one.times for one in armed)
         for one in armed:
             if one.gate is not None:
                 one.gate.open()
-        await _compared(hosts[1], repository, made, counts, {"whole", "nothing"})
+        await _compared(hosts[1], repository, made, counts, had, may_lack=True)
         source.faults, target.faults = [], []
-        await _copied(folder / f"{name}-clean", ways, repository)
-        await _compared(hosts[1], repository, made, counts, {"whole"})
+        await _copied(folder / f"{name}-clean", ways, repository, LONG)
+        await _compared(hosts[1], repository, made, counts, {})
+
+
+def _made(name: str, chance: random.Random) -> dict[str, Image]:
+    return {f"v{number}": images.image(f"{name}/{number}", size=chance.choice(SIZES)) for number in range(TAGS)}
 
 
 def _arm(proxy: RecordingProxy, fault: Fault, times: int) -> None:
@@ -95,18 +110,30 @@ def _arm(proxy: RecordingProxy, fault: Fault, times: int) -> None:
     proxy.faults.append(fault)
 
 
-async def _copied(folder: Path, hosts: tuple[str, str], repository: str) -> None:
-    async with Workshop(folder, timeouts=SHORT) as shop:
+async def _copied(folder: Path, hosts: tuple[str, str], repository: str, limits: Timeouts) -> None:
+    async with Workshop(folder, timeouts=limits) as shop:
         await shop.run(task(hosts[0], (hosts[1],), rule(repository)), retries=2)
 
 
-async def _compared(host: str, repository: str, made: dict[str, Image], counts: Counter[str], right: set[str]) -> None:
+async def _compared(
+    host: str,
+    repository: str,
+    made: dict[str, Image],
+    counts: Counter[str],
+    had: dict[str, Image],
+    *,
+    may_lack: bool = False,
+) -> None:
+    """Look what a target has under each tag; where it ``may_lack`` the image, that is what it ``had`` before, whole."""
     async with registries() as clients:
         for tag, image in made.items():
             found = await graph_at(clients, host, repository, tag, image)
+            if found.startswith("another") and tag in had:
+                found = "old and " + await graph_at(clients, host, repository, tag, had[tag])
             counts["images compared"] += 1
-            counts[f"found {found}" if found in {"whole", "nothing"} else "found wrong"] += 1
-            if found not in right:
+            counts[f"found {found}" if found in {"whole", "nothing", "old and whole"} else "found wrong"] += 1
+            before = "old and whole" if tag in had else "nothing"
+            if found not in ({"whole", before} if may_lack else {"whole"}):
                 counts["lost"] += 1
                 sys.stdout.write(f"{repository}:{tag} has {found}\n")
 

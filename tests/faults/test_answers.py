@@ -13,7 +13,7 @@ import pytest
 
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.report import Report, Status
-from tests.faults.conftest import PHASES, SHORT, graph_at
+from tests.faults.conftest import LONG, PHASES, graph_at
 from tests.faults.test_table import made
 from tests.testbed.certificates import Authority
 from tests.testbed.clients import given, registries
@@ -122,7 +122,7 @@ async def outcome(bed: Bed, kind: str, phase: str, times: int, repository: str, 
     proxy = bed.place(phase)
     proxy.faults = [fault]
     try:
-        async with Workshop(folder, timeouts=SHORT) as shop:
+        async with Workshop(folder, timeouts=LONG) as shop:
             way = task(bed.source.host, (bed.target.host,), rule(repository))
             way = replace(way, source=Endpoint(bed.source.host, credentials=given("alice", "correct-horse")))
             report = await shop.run(way, retries=2)

@@ -18,7 +18,7 @@ from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
 
-TINY = Timeouts(connect=0.3, first=0.3, read=0.3, stall=0.3, commit=0.3, whole=0.3, greeting=0.3, down=0.0)
+TINY = Timeouts(connect=1.0, first=1.0, read=1.0, stall=1.0, commit=1.0, whole=1.0, greeting=1.0)
 
 
 @pytest.fixture

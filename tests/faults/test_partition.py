@@ -1,6 +1,6 @@
 """The network between here and the registries goes away in the middle of a copy: no packet passes, and nobody says so.
 
-Two network namespaces, joined by a wire in user space that can be cut; needs root.
+Or some packets do not. Two network namespaces, joined by a wire in user space that can be cut; needs root.
 """
 
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ SECONDS = 0.02
 SIZE = 40 * 2**20
 SOME = 2**20
 """Bytes of an upload, after which the link is cut."""
+LOSSY_SIZE = 2 * 2**20
 LIMITS = {"connect": "1s", "first-byte": "1s", "stalled": "1s", "upload-answer": "2s"}
 
 
@@ -61,6 +62,30 @@ def cut_off(link: Link, ends: tuple[DockerRegistry, DockerRegistry], dregsy: Dre
     link.cut()
     assert process.poll() is None, (dregsy.folder / "out").read_text()
     return process
+
+
+@pytest.fixture
+def lossy() -> Iterator[Link]:
+    """A way on which two of a hundred packets are lost."""
+    with Link(0.001, lost=0.02) as link:
+        yield link
+
+
+def test_packets_are_lost(lossy: Link, tmp_path: Path) -> None:
+    """A copy over a bad link takes longer, and is whole."""
+    dregsy = Dregsy(tmp_path / "user", within=("ip", "netns", "exec", lossy.tools))
+    within = ("ip", "netns", "exec", lossy.registries)
+    with (
+        DockerRegistry(tmp_path / "source", address=REGISTRY_ADDRESS, within=within) as source,
+        DockerRegistry(tmp_path / "target", address=REGISTRY_ADDRESS, within=within) as target,
+    ):
+        with inside(lossy.registries):
+            push(source.host, "app", images.image("loss", size=LOSSY_SIZE), "v1", "v2")
+        places = [{"registry": one.host, "skip-tls-verify": True} for one in (source, target)]
+        task = {"name": "over", "source": places[0], "target": places[1], "mappings": [{"from": "app"}]}
+        done = dregsy.run("-config", dregsy.config({"relay": "native", "tasks": [task]}))
+        assert (done.code, done.err) == (0, "")
+        assert dregsy.run("verify", "--deep", "-config", "sync.yaml").out == "2 whole\n"
 
 
 def test_it_comes_back(link: Link, ends: tuple[DockerRegistry, DockerRegistry], tmp_path: Path) -> None:

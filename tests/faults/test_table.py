@@ -8,7 +8,8 @@ import pytest
 from dregsy.embedded import images
 from dregsy.model.platform import Platform
 from dregsy.model.report import Report, Status
-from tests.faults.conftest import AT_TARGET, FAULTS, FINAL, PHASES, SHORT, graph_at
+from dregsy.model.timeouts import Timeouts
+from tests.faults.conftest import AT_TARGET, FAULTS, FINAL, HANGING, LONG, PATIENT, PHASES, SHORT, graph_at
 from tests.testbed.clients import registries
 from tests.testbed.copying import Workshop, left_over, rule, task
 from tests.testbed.faults import Fault
@@ -17,9 +18,9 @@ from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
 
 
-async def copied(folder: Path, source: str, target: str, repository: str) -> Report:
+async def copied(folder: Path, source: str, target: str, repository: str, limits: Timeouts) -> Report:
     """Run a task for all tags of a repository."""
-    async with Workshop(folder, timeouts=SHORT) as shop:
+    async with Workshop(folder, timeouts=limits) as shop:
         return await shop.run(task(source, (target,), rule(repository)), retries=2)
 
 
@@ -36,7 +37,7 @@ def made(text: str) -> images.Image:
 
 
 async def outcome(
-    hosts: tuple[str, str], fault: Fault, phase: str, repository: str, folder: Path
+    hosts: tuple[str, str], fault: Fault, phase: str, repository: str, folder: Path, limits: Timeouts
 ) -> tuple[Report, int, str]:
     """Copy an image with a fault in the way; return the report, how often it struck, and what the target has."""
     image, before = made(repository), asyncio.all_tasks()
@@ -44,7 +45,7 @@ async def outcome(
     with RecordingProxy(hosts[0]) as source, RecordingProxy(hosts[1]) as target:
         (target if phase in AT_TARGET else source).faults = [fault]
         times = fault.times
-        report = await copied(folder, source.host, target.host, repository)
+        report = await copied(folder, source.host, target.host, repository, limits)
         struck = times - fault.times
         if fault.gate is not None:
             fault.gate.open()
@@ -59,8 +60,9 @@ async def test_a_passing_fault(
     fault: str, phase: str, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str, tmp_path: Path
 ) -> None:
     """What goes wrong twice costs time and nothing else: the image is at the target, whole. Answers are believed."""
+    limits = PATIENT if fault in HANGING else LONG
     hosts = registry_a.host, registry_b.host
-    report, struck, found = await outcome(hosts, armed(fault, phase, 2), phase, repo, tmp_path)
+    report, struck, found = await outcome(hosts, armed(fault, phase, 2), phase, repo, tmp_path, limits)
 
     expected = ("nothing", Status.FAILED) if (fault, phase) in FINAL else ("whole", Status.COPIED)
     assert [(found, one.status) for one in report.outcomes] == [expected]
@@ -73,8 +75,9 @@ async def test_a_lasting_fault(
     fault: str, phase: str, registry_a: DockerRegistry, registry_b: DockerRegistry, repo: str, tmp_path: Path
 ) -> None:
     """What always goes wrong has an end, is told, and leaves nothing at the target that is not whole."""
+    limits = SHORT if fault in HANGING else LONG
     hosts = registry_a.host, registry_b.host
-    report, struck, found = await outcome(hosts, armed(fault, phase, -1), phase, repo, tmp_path)
+    report, struck, found = await outcome(hosts, armed(fault, phase, -1), phase, repo, tmp_path, limits)
 
     assert struck > 0
     assert found in {"nothing", "whole"}

@@ -86,6 +86,8 @@ class Fault:
     """Send no more after this many bytes of the answer's body, until ``gate`` opens."""
     drips: bool = False
     """Send the answer's body byte by byte, each a hundredth of a second after the other."""
+    delay: float = 0.0
+    """Hold each piece of both bodies back for so many seconds, and the head of the answer."""
     loses_answer: bool = False
     """Break the connection when the registry has answered."""
     hangs_up: bool = False

@@ -40,8 +40,10 @@ async def forward(
         seen.status = answer.status
         if fault.packs or fault.claims:
             return await _lie(request, response, await answer.read(), fault)
+        await asyncio.sleep(fault.delay)
         await response.prepare(request)
         async for chunk in answer.content.iter_chunked(CHUNK):
+            await asyncio.sleep(fault.delay)
             piece = fault.alter(chunk, seen.bytes_down)
             seen.bytes_down += len(piece)
             for part in _drops(piece) if fault.drips else (piece,):
@@ -80,6 +82,7 @@ def _drops(piece: bytes) -> Iterator[bytes]:
 
 async def _upload(request: web.Request, fault: Fault, seen: Seen) -> AsyncIterator[bytes]:
     async for chunk in request.content.iter_any():
+        await asyncio.sleep(fault.delay)
         room = fault.cut_upload_at - seen.bytes_up
         if fault.cut_upload_at >= 0 and room < len(chunk):
             seen.bytes_up += room

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from dregsy.credentials import Logins
 from dregsy.embedded import images
 from dregsy.errors import RateLimited
 from dregsy.model.endpoint import Anonymous, Endpoint, RateLimit
 from dregsy.model.ref import Ref
-from dregsy.model.report import Status
+from dregsy.model.report import Event, HeldBack, Status
 from dregsy.registry.pool import Registries
 from dregsy.registry.pulls import Pulls
 from tests.testbed.copying import Workshop, rule, task
@@ -67,6 +68,35 @@ async def test_a_stop_ends_the_wait(registry_a: DockerRegistry, clients: Registr
             waiting = [group.create_task(copy()) for _ in range(5)]
 
     assert [one.result() for one in waiting] == [True] * 5
+
+
+async def test_a_long_wait_shows_that_it_lives(registry_a: DockerRegistry, repo: str) -> None:
+    """While it waits for hours it says again and again that it waits, and until when, without asking the registry."""
+    push(registry_a.host, repo, images.image(repo), "v1")
+    stop, told, beats = asyncio.Event(), list[str](), list[HeldBack]()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, HeldBack):
+            beats.append(event)
+            if len(beats) == 3:
+                stop.set()
+
+    logins = Logins({}, Path("/nonexistent"))
+    with PullLimited(registry_a.host, left=3) as hub:
+        async with Registries(logins, {}, emit=hear) as registries:
+            pulls = Pulls(registries, beat=0.001)
+            pulls.ahead = 7
+            async with pulls.place(
+                source(hub.host, 5, retry=3600), Ref.parse(f"{hub.host}/{repo}:v1"), stop, told.append
+            ):
+                pass
+
+        assert hub.count("HEAD", "/manifests/") == 1
+    assert [one.host for one in beats] == [hub.host] * 3
+    assert {one.until for one in beats} == {beats[0].until}
+    assert len(told) == 1
+    assert ": 1 wait for them, and up to 7 more are to come; the next look is at 2" in told[0]
+    assert told[0].endswith(" UTC, then every 3600 s; a pull counts for 6 h")
 
 
 async def test_a_quota_that_is_used_up(registry_a: DockerRegistry, clients: Registries, repo: str) -> None:

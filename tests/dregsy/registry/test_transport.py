@@ -176,6 +176,41 @@ async def test_the_scheme_is_asked_for_once(registry_a: DockerRegistry, repo: st
         assert proxy.count("GET", r"^/v2/\?") == 1
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_greeting_of_who_is_busy_says_nothing_of_logins(status: int) -> None:
+    """A registry that hides private repositories by 404 is asked with the login all the same: it is greeted anew."""
+    answers = [b"HTTP/1.1 401 No\r\nContent-Length: 0\r\nWWW-Authenticate: Basic realm=x\r\n\r\n"]
+    answers.append(f"HTTP/1.1 {status} Busy\r\nContent-Length: 0\r\nRetry-After: 0\r\n\r\n".encode())
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while asked := await head(reader):
+            if asked[0] == TLS_HELLO:
+                writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                return
+            if asked.startswith(b"GET /v2/ "):
+                writer.write(answers.pop())
+            elif b"authorization: basic " in asked.lower():
+                writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"tags":["v"]}')
+            else:
+                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+
+    async with RawServer(talk) as server, registries() as clients:
+        client = clients.at(Endpoint(server.host, credentials=given("user", "a-long-word")))
+        assert await client.tags("private/app") == ["v"]
+
+
+async def test_a_registry_that_is_always_busy(registry_a: DockerRegistry, clients: Registries) -> None:
+    """It is told what it answers, and it is not asked for anything else."""
+    fault = Fault(path="^/v2/$", status=503, times=-1)
+    with RecordingProxy(registry_a.host, fault) as proxy:
+        with pytest.raises(RegistryError, match="answered 503") as caught:
+            await clients.at(at(proxy.host)).tags("a/b")
+
+        assert {one.path for one in proxy.seen} == {"/v2/"}
+    assert caught.value.retryable
+
+
 async def test_all_who_wait_share_one_refusal(clients: Registries) -> None:
     """Twenty requests to a registry that is down try as often as one does, and all say the same."""
     async with RawServer(saying()) as dead:

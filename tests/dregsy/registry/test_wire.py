@@ -228,7 +228,7 @@ async def test_an_upload_that_nobody_confirms() -> None:
         await writer.drain()
 
     async with RawServer(late) as server:
-        patient = Wire(Endpoint("127.0.0.1"), {}, Timeouts(first=0.01, read=0.01, stall=0.01))
+        patient = Wire(Endpoint("127.0.0.1"), {}, Timeouts(first=0.01, read=0.01))
         response = await patient.exchange("PUT", f"http://{server.host}/", {}, Body(1, lambda: once(b"x")))
         assert response.status == 201
         await response.release()
@@ -246,7 +246,7 @@ async def once(chunk: bytes) -> AsyncIterator[bytes]:
 
 async def test_a_slow_producer_is_not_the_registrys_fault() -> None:
     """While the producer takes its time no limit of the connection runs."""
-    hasty = Wire(Endpoint("127.0.0.1"), {}, Timeouts(first=0.01, read=0.01, stall=0.01, commit=0.5))
+    hasty = Wire(Endpoint("127.0.0.1"), {}, Timeouts(first=0.01, read=0.01, commit=20.0))
 
     async def slow() -> AsyncIterator[bytes]:
         for _ in range(3):

@@ -6,6 +6,7 @@ from dregsy.model.report import (
     Answered,
     CopyProgress,
     Event,
+    HeldBack,
     Reloaded,
     Report,
     RequestRetried,
@@ -63,6 +64,17 @@ def test_a_run_in_which_nothing_happens(watch: Watch) -> None:
 
     assert (good, stuck) == ("", "the task 'nightly' is stuck: nothing has happened in it for 3901 s")
     assert (lack, watch.health.trouble) == (stuck, "")
+
+
+def test_a_run_that_is_held_back(watch: Watch) -> None:
+    """Copies that wait for pulls for hours are no run that is stuck, as long as they say so."""
+    watch(TaskStarted(TASK))
+    for _ in range(100):
+        watch.time += 60.0
+        watch(HeldBack("hub.test", 9e9))
+
+    assert watch.time > TIMEOUT + PATIENCE
+    assert watch.health.trouble == ""
 
 
 def test_a_scheduler_that_looks_no_more(watch: Watch) -> None:
