@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 _UNVERIFIED = "leave out --verify if the login may write only"
 
+_CROSSED = "what answers may be something in front of the registry, or somebody else writes that tag"
+_KEEPS = "the registry keeps what it has though it was sent anew: have it deleted from its storage, then verify again"
+
 Result = TypeVar("Result")
 
 
@@ -181,9 +184,9 @@ def _still(target: Ref, faults: Faults) -> Failure:
     more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
     hint = ""
     if faults[0].part is None:
-        hint = "what answers may be something in front of the registry, or somebody else writes that tag"
+        hint = _CROSSED
     elif any(fault.flaw in {Flaw.WRONG, Flaw.UNREADABLE} for fault in faults):
-        hint = "the registry keeps what it has though it was sent anew: have it deleted there, then verify again"
+        hint = _KEEPS
     return Failure("broken", f"{target} is not whole after it was written: {faults[0]}{more}", hint)
 
 
