@@ -19,7 +19,7 @@ DregsyError                        message, hint, exit_code, kind
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 def printable(text: str) -> str:
@@ -47,6 +47,13 @@ class DregsyError(Exception):
         """Say it in other words, and forget the former ones."""
         self.message = printable(message)
         self.args = (self.message,)
+
+    def again(self) -> Self:
+        """Return the same error to be raised once more: each raise of one object keeps all that was under way then."""
+        made = type(self).__new__(type(self), *self.args)
+        vars(made).update(vars(self))
+        made.__cause__ = self.__cause__
+        return made
 
     def __str__(self) -> str:
         """The message and, on the same line, what to do now."""
