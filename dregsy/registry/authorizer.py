@@ -20,6 +20,8 @@ _MARGIN = 15.0
 
 _REFUSAL = 60.0
 """For so many seconds a refused login is not tried again: servers lock accounts for that."""
+_SWEEP = 10.0
+"""Seconds for which dead tokens may be kept."""
 _TOKEN_LIMIT = 2**20
 
 Key = tuple[Login, tuple[str, ...]]
@@ -28,7 +30,9 @@ Key = tuple[Login, tuple[str, ...]]
 class Authorizer:
     """Makes the Authorization header for requests to one registry (Docker token authentication; RFC 7617)."""
 
-    def __init__(self, endpoint: Endpoint, logins: Logins, wire: Wire, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, endpoint: Endpoint, logins: Logins, wire: Wire, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._endpoint = endpoint
         self._logins = logins
         self._wire = wire
@@ -39,7 +43,7 @@ class Authorizer:
         self._logins_used: set[Login] = set()
         self._proven = ""
         """The basic login that the registry accepted most recently."""
-        self._dropped_at = float("-inf")
+        self._dropped_at = self._swept_at = float("-inf")
         self._failed: dict[Key, tuple[float, RegistryError]] = {}
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
@@ -118,27 +122,35 @@ class Authorizer:
 
     async def _token(self, login: Login, scopes: tuple[str, ...]) -> Token:
         """Return a token that will be good for a while; those who want the same one wait for one request."""
+        self._sweep()
         key, asked = (login, scopes), self._clock()
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             token = self._tokens.get(key)
             if token is None or not self._is_good(token):
                 token = await self._fetch_once(key, asked)
-                self._tokens = {known: one for known, one in self._tokens.items() if self._is_good(one)}
                 self._tokens[key] = token
             return token
+
+    def _sweep(self) -> None:
+        """Forget dead tokens and old failures; now and then, because there may be thousands."""
+        now = self._clock()
+        if now < self._swept_at + _SWEEP:
+            return
+        self._swept_at = now
+        self._tokens = {key: token for key, token in self._tokens.items() if self._is_good(token)}
+        self._failed = {key: entry for key, entry in self._failed.items() if now < entry[0] + _SWEEP}
 
     async def _fetch_once(self, key: Key, asked: float) -> Token:
         """Fetch a token, unless that failed while this one waited, or was refused a short while ago."""
         until, error = self._failed.get(key, (0.0, None))
         if error is not None and asked <= until:
-            raise error
+            raise error.again()
         try:
             return await self._fetch(*key)
         except RegistryError as failed:
             now = self._clock()
-            self._failed = {one: entry for one, entry in self._failed.items() if now < entry[0]}
-            self._failed[key] = (now if failed.retryable else now + _REFUSAL, failed)
+            self._failed[key] = (now if failed.retryable else now + _REFUSAL, failed.again())
             raise
 
     def advise(self, error: RegistryError) -> None:
