@@ -39,6 +39,8 @@ class Authorizer:
         self._clock = clock
         self.challenge: Challenge | None = None
         """The login that the registry asked for most recently."""
+        self._is_secure = False
+        """Whether the registry itself speaks TLS: its logins then go nowhere without."""
         self._tokens: dict[Key, Token] = {}
         self._logins_used: set[Login] = set()
         self._proven = ""
@@ -48,7 +50,8 @@ class Authorizer:
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     def learn(self, response: Response) -> None:
-        """Take from the answer to the first greeting which kind of login the registry wants."""
+        """Take from the answer to the first greeting which login the registry wants, and whether it speaks TLS."""
+        self._is_secure = response.url.startswith("https:")
         self.challenge = _wanted(response)
 
     async def login(self, repository: str) -> Login:
@@ -175,7 +178,8 @@ class Authorizer:
     async def _fetch(self, login: Login, scopes: tuple[str, ...]) -> Token:
         """Ask the token server that the registry named."""
         assert self.challenge is not None
-        wanted = challenge.token_request(self.challenge, login, scopes, verify=self._endpoint.verify)
+        verify = self._endpoint.verify or self._is_secure
+        wanted = challenge.token_request(self.challenge, login, scopes, verify=verify)
         headers = _basic(wanted.login) if wanted.login else {}
         body = None
         if wanted.form is not None:
@@ -187,8 +191,7 @@ class Authorizer:
                 token = challenge.parse_token(await response.read(_TOKEN_LIMIT), self._clock())
                 self.accepted(headers.get("Authorization"))
                 return token
-            error = await failure(response)
-            error.retell(self.redacted(error.message))
+            error = await failure(response, redacted=self.redacted)
         finally:
             await response.release()
         if isinstance(error, Unauthorized):
