@@ -48,11 +48,10 @@ class DregsyError(Exception):
         self.message = printable(message)
         self.args = (self.message,)
 
-    def again(self) -> Self:
-        """Return the same error to be raised once more: each raise of one object keeps all that was under way then."""
+    def afresh(self) -> Self:
+        """Return the same error to be raised once more: an error that is raised twice keeps the trace of both times."""
         made = type(self).__new__(type(self), *self.args)
         vars(made).update(vars(self))
-        made.__cause__ = self.__cause__
         return made
 
     def __str__(self) -> str:

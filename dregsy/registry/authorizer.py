@@ -148,12 +148,12 @@ class Authorizer:
         """Fetch a token, unless that failed while this one waited, or was refused a short while ago."""
         until, error = self._failed.get(key, (0.0, None))
         if error is not None and asked <= until:
-            raise error.again()
+            raise error.afresh()
         try:
             return await self._fetch(*key)
         except RegistryError as failed:
             now = self._clock()
-            self._failed[key] = (now if failed.retryable else now + _REFUSAL, failed.again())
+            self._failed[key] = (now if failed.retryable else now + _REFUSAL, failed.afresh())
             raise
 
     def advise(self, error: RegistryError) -> None:

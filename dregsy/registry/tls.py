@@ -119,7 +119,7 @@ class Contexts:
                 return made.context
         if known is not None and self._is_being_renewed(endpoint):
             return known.context
-        raise self._bad[key][1].again()
+        raise self._bad[key][1].afresh()
 
     def _is_being_renewed(self, endpoint: Endpoint) -> bool:
         try:

@@ -300,7 +300,7 @@ class Transport:
             asked = asyncio.get_running_loop().time()
             async with self._finding_root:
                 if self._failed is not None and asked < self._failed[0] + self.timeouts.down:
-                    raise self._failed[1].again()  # all that ask meanwhile, or shortly after, share the answer
+                    raise self._failed[1]  # all that ask while, or shortly after, it was found share the answer
                 self._root = self._root or await self._try_root()
         return self._root
 
