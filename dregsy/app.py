@@ -148,7 +148,7 @@ async def verify(  # noqa: PLR0913 - one for each option of the command
         mover = relay.load(plan.relay.name)(plan.relay.settings, toolbox)
         async with mover if repair else nullcontext():  # to look, no tool is needed
             inspector = Inspector(toolbox.registries, deep=deep, hidden=Flaw.MISSING)
-            executor = VerifyingExecutor(_executor(toolbox, mover), inspector, toolbox.journal)
+            executor = VerifyingExecutor(_executor(toolbox, mover), inspector, toolbox.journal, timeout=plan.timeout)
             verification = Verification(plan, _resolver(toolbox, mover), inspector, executor if repair else None)
             for task in tasks:
                 await verification.run(task, partial(_told, task, found, emit))
@@ -244,7 +244,7 @@ def _orchestrator(
 ) -> Orchestrator:
     executor = _executor(toolbox, mover)
     if verified:
-        executor = VerifyingExecutor(executor, Inspector(toolbox.registries), toolbox.journal)
+        executor = VerifyingExecutor(executor, Inspector(toolbox.registries), toolbox.journal, timeout=plan.timeout)
     finder = finder or _resolver(toolbox, mover)
     return Orchestrator(plan, finder, executor, toolbox.emit, ending.stop, ending.abort)
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from dregsy.errors import DregsyError, RelayUnsupported
+from dregsy.errors import DregsyError, RelayUnsupported, Unreachable
 from dregsy.inspection import Faults, Flaw, Inspector, anew
 from dregsy.journal import Journal
 from dregsy.model.endpoint import Endpoint
@@ -20,6 +20,9 @@ from dregsy.relay import Relay, needs
 _log = logging.getLogger(__name__)
 
 _UNVERIFIED = "leave out --verify if the login may write only"
+
+_CROSSED = "what answers may be something in front of the registry, or somebody else writes that tag"
+_KEEPS = "the registry keeps what it has though it was sent anew: have it deleted from its storage, then verify again"
 
 Result = TypeVar("Result")
 
@@ -110,12 +113,16 @@ class LocalExecutor:
 
 
 class VerifyingExecutor:
-    """Looks at each image where another executor wrote it; one that is not whole is written once more."""
+    """Looks at each image where another executor wrote it; one that is not whole is written once more.
 
-    def __init__(self, inner: Executor, inspector: Inspector, journal: Journal) -> None:
+    A look ends after ``timeout`` seconds.
+    """
+
+    def __init__(self, inner: Executor, inspector: Inspector, journal: Journal, *, timeout: float) -> None:
         self._inner = inner
         self._inspector = inspector
         self._journal = journal
+        self._timeout = timeout
 
     async def run(self, task: Task, copy: Copy) -> tuple[Outcome, ...]:
         """Return how it ended: an image that is not whole at a target failed there."""
@@ -135,7 +142,7 @@ class VerifyingExecutor:
     async def _verified(self, task: Task, copy: Copy, outcome: Outcome) -> Outcome:
         if outcome.status is not Status.COPIED:
             return outcome
-        faults = await contained(self._inspector.faults(task.targets[copy.to[0]], copy.targets[0]), copy)
+        faults = await self._faults(task, copy, outcome)
         if isinstance(faults, Failure):
             return replace(outcome, status=Status.FAILED, failure=faults)
         if faults and all(fault.flaw is Flaw.UNKNOWN for fault in faults):
@@ -151,13 +158,19 @@ class VerifyingExecutor:
         if outcome.status is not Status.COPIED:
             return outcome
         self._inspector.forget(endpoint, target.repository, faults)
-        left = await contained(self._inspector.faults(endpoint, target), copy)
+        left = await self._faults(task, copy, outcome)
         if not left:
             return outcome
         if not isinstance(left, Failure):
             await self._doubt(endpoint, target, left)
             left = _still(target, left)
         return replace(outcome, status=Status.FAILED, failure=left)
+
+    async def _faults(self, task: Task, copy: Copy, outcome: Outcome) -> Faults | Failure:
+        """Look whether what was written to the one target is there, whole; the tag of another image is at fault."""
+        written = outcome.moved.digest if outcome.moved else None
+        look = self._inspector.faults(task.targets[copy.to[0]], copy.targets[0], written)
+        return await contained(in_time(look, copy.targets[0], self._timeout), copy)
 
     async def _doubt(self, endpoint: Endpoint, target: Ref, faults: Faults) -> None:
         """Believe no more that what is at fault is there."""
@@ -169,9 +182,27 @@ class VerifyingExecutor:
 def _still(target: Ref, faults: Faults) -> Failure:
     """Say that writing did not help."""
     more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-    keeps = any(fault.flaw in {Flaw.WRONG, Flaw.UNREADABLE} for fault in faults)
-    hint = "the registry keeps what it has though it was sent anew: have it deleted from its storage, then verify again"
-    return Failure("broken", f"{target} is not whole after it was written: {faults[0]}{more}", hint if keeps else "")
+    hint = ""
+    if faults[0].part is None:
+        hint = _CROSSED
+    elif any(fault.flaw in {Flaw.WRONG, Flaw.UNREADABLE} for fault in faults):
+        hint = _KEEPS
+    return Failure("broken", f"{target} is not whole after it was written: {faults[0]}{more}", hint)
+
+
+async def in_time(look: Awaitable[Result], target: Ref, seconds: float) -> Result:
+    """Wait for a look at ``target``, but not for ever: Unreachable after so many seconds."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await look
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise Unreachable(
+            f"{target} could not be looked at within {seconds:g} seconds",
+            retryable=True,
+            hint="check that the registries answer, or raise 'timeout'",
+        ) from None
 
 
 async def contained(work: Awaitable[Result], copy: Copy) -> Result | Failure:

@@ -96,8 +96,11 @@ class Inspector:
         self._found: OrderedDict[_Key, Faults] = OrderedDict()
         self._locks: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
-    async def faults(self, endpoint: Endpoint, ref: Ref) -> Faults:
-        """Return all that is wrong with the image at ``ref``, in the order of its manifests; nothing if it is whole."""
+    async def faults(self, endpoint: Endpoint, ref: Ref, wanted: Digest | None = None) -> Faults:
+        """Return all that is wrong with the image at ``ref``, in the order of its manifests; nothing if it is whole.
+
+        With ``wanted``, any other image there is wrong.
+        """
         registry = self._registries.at(endpoint)
         try:
             found = await registry.head_manifest(ref.repository, ref.reference)
@@ -105,6 +108,9 @@ class Inspector:
             return (_fault(error, "the tag" if ref.tag else "the image", hidden=self._hidden),)
         if found is None:
             return (Fault(Flaw.MISSING, "the tag" if ref.tag else "the image"),)
+        if wanted is not None and wanted.algorithm == found.digest.algorithm and wanted != found.digest:
+            reason = f"it is {found.digest} there, and not {wanted}"
+            return (Fault(Flaw.WRONG, "the tag" if ref.tag else "the image", reason=reason),)
         return await self._manifest(registry, ref.repository, found.digest, 0)
 
     def forget(self, endpoint: Endpoint, repository: str, faults: Iterable[Fault]) -> None:

@@ -12,8 +12,7 @@ from enum import StrEnum
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from dregsy.errors import Unreachable
-from dregsy.executor import VerifyingExecutor, contained
+from dregsy.executor import VerifyingExecutor, contained, in_time
 from dregsy.inspection import Faults, Flaw, Inspector
 from dregsy.model.plan import Copy, Plan, Task
 from dregsy.model.ref import Ref
@@ -148,17 +147,7 @@ class Verification:
         return decision.copy
 
     async def _in_time(self, looking: Awaitable[_T], copy: Copy) -> _T:
-        """Wait for a look, but not for ever."""
-        try:
-            async with asyncio.timeout(self._plan.timeout) as limit:
-                return await looking
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise Unreachable(
-                f"{copy.targets[0]} could not be looked at within {self._plan.timeout:g} seconds",
-                hint="check that the registries answer, or raise 'timeout'",
-            ) from None
+        return await in_time(looking, copy.targets[0], self._plan.timeout)
 
 
 def _state(faults: Faults) -> State:

@@ -174,7 +174,7 @@ class Location(Section):
     Left out: with AWS's defaults
     """
     skip_tls_verify: Bool = Field(default=False, alias="skip-tls-verify")
-    """``true``: accept any certificate, and plain http, of this registry.
+    """``true``: accept any certificate of this registry, and plain http where it speaks no https.
 
     That goes for the token servers and storage hosts that it names, too. Not with the docker relay: tell the daemon.
     """

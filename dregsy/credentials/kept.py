@@ -42,7 +42,7 @@ class Kept:
                 await self._renew(answer, fetch, pause)
                 answer.runs += 1
             if answer.error:
-                raise answer.error
+                raise answer.error.afresh()
             return answer.login
 
     async def _renew(self, answer: "_Answer", fetch: Fetch, pause: float) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dregsy.errors import NotFound, RateLimited, RegistryError, Unauthorized, Unreachable
@@ -21,14 +21,17 @@ _ABUSE = "too many requests from this address in a short time, whatever the logi
 """What is in front of a registry answers in its own words, not in those of the distribution API."""
 
 
-async def failure(response: Response, *, elsewhere: bool = False) -> RegistryError:
+async def failure(
+    response: Response, *, elsewhere: bool = False, redacted: Callable[[str], str] = str
+) -> RegistryError:
     """Turn an answer that was not wanted into the error to raise.
 
     ``elsewhere`` says that it came from a host that the registry redirected to: what that refuses is
     no matter of the login, but of an address that may have run out, and the registry gives another.
+    ``redacted`` takes out of a text what must not be repeated; it sees the whole, before that is cut.
     """
-    codes, said = await _explanation(response)
-    place = f"{response.method} {show(response.url)}"
+    codes, said = await _explanation(response, redacted)
+    place = redacted(f"{response.method} {show(response.url)}")
     text = f"{place} answered {response.status}" + (f": {said}" if said else "")
     refused = elsewhere and response.status in {401, 403}
     kind, hint = (RegistryError, _EXPIRED) if refused else _classify(response.status, codes)
@@ -79,7 +82,7 @@ def _classify(status: int, codes: Sequence[str]) -> tuple[type[RegistryError], s
             return RegistryError, ""
 
 
-async def _explanation(response: Response) -> tuple[tuple[str, ...], str]:
+async def _explanation(response: Response, redacted: Callable[[str], str]) -> tuple[tuple[str, ...], str]:
     """Codes and words of an error body; nothing where there is none, or where it is not the spec's JSON."""
     try:
         raw = await response.read(_BODY_LIMIT)
@@ -88,11 +91,11 @@ async def _explanation(response: Response) -> tuple[tuple[str, ...], str]:
         return (), ""
     entries: list[dict[str, Any]] = [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
     codes = tuple(str(one.get("code", ""))[:100] for one in entries[:10])
-    words = "; ".join(filter(None, (_words(one) for one in entries[:3])))
+    words = "; ".join(filter(None, (_words(one, redacted) for one in entries[:3])))
     return codes, words
 
 
-def _words(entry: dict[str, Any]) -> str:
+def _words(entry: dict[str, Any], redacted: Callable[[str], str]) -> str:
     """One entry of an error body as printable text of bounded length."""
-    text = f"{entry.get('code', '')} {entry.get('message', '')}".strip()
+    text = redacted(f"{entry.get('code', '')} {entry.get('message', '')}".strip())
     return "".join(one if one.isprintable() else " " for one in text)[:_MESSAGE_LIMIT]

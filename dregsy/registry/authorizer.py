@@ -20,6 +20,8 @@ _MARGIN = 15.0
 
 _REFUSAL = 60.0
 """For so many seconds a refused login is not tried again: servers lock accounts for that."""
+_SWEEP = 10.0
+"""Seconds for which dead tokens may be kept."""
 _TOKEN_LIMIT = 2**20
 
 Key = tuple[Login, tuple[str, ...]]
@@ -28,23 +30,28 @@ Key = tuple[Login, tuple[str, ...]]
 class Authorizer:
     """Makes the Authorization header for requests to one registry (Docker token authentication; RFC 7617)."""
 
-    def __init__(self, endpoint: Endpoint, logins: Logins, wire: Wire, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, endpoint: Endpoint, logins: Logins, wire: Wire, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._endpoint = endpoint
         self._logins = logins
         self._wire = wire
         self._clock = clock
         self.challenge: Challenge | None = None
         """The login that the registry asked for most recently."""
+        self._is_secure = False
+        """Whether the registry itself speaks TLS: its logins then go nowhere without."""
         self._tokens: dict[Key, Token] = {}
         self._logins_used: set[Login] = set()
         self._proven = ""
         """The basic login that the registry accepted most recently."""
-        self._dropped_at = float("-inf")
+        self._dropped_at = self._swept_at = float("-inf")
         self._failed: dict[Key, tuple[float, RegistryError]] = {}
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     def learn(self, response: Response) -> None:
-        """Take from the answer to the first greeting which kind of login the registry wants."""
+        """Take from the answer to the first greeting which login the registry wants, and whether it speaks TLS."""
+        self._is_secure = response.url.startswith("https:")
         self.challenge = _wanted(response)
 
     async def login(self, repository: str) -> Login:
@@ -118,27 +125,35 @@ class Authorizer:
 
     async def _token(self, login: Login, scopes: tuple[str, ...]) -> Token:
         """Return a token that will be good for a while; those who want the same one wait for one request."""
+        self._sweep()
         key, asked = (login, scopes), self._clock()
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             token = self._tokens.get(key)
             if token is None or not self._is_good(token):
                 token = await self._fetch_once(key, asked)
-                self._tokens = {known: one for known, one in self._tokens.items() if self._is_good(one)}
                 self._tokens[key] = token
             return token
+
+    def _sweep(self) -> None:
+        """Forget dead tokens and old failures; now and then, because there may be thousands."""
+        now = self._clock()
+        if now < self._swept_at + _SWEEP:
+            return
+        self._swept_at = now
+        self._tokens = {key: token for key, token in self._tokens.items() if self._is_good(token)}
+        self._failed = {key: entry for key, entry in self._failed.items() if now < entry[0] + _SWEEP}
 
     async def _fetch_once(self, key: Key, asked: float) -> Token:
         """Fetch a token, unless that failed while this one waited, or was refused a short while ago."""
         until, error = self._failed.get(key, (0.0, None))
         if error is not None and asked <= until:
-            raise error
+            raise error.afresh()
         try:
             return await self._fetch(*key)
         except RegistryError as failed:
             now = self._clock()
-            self._failed = {one: entry for one, entry in self._failed.items() if now < entry[0]}
-            self._failed[key] = (now if failed.retryable else now + _REFUSAL, failed)
+            self._failed[key] = (now if failed.retryable else now + _REFUSAL, failed.afresh())
             raise
 
     def advise(self, error: RegistryError) -> None:
@@ -163,7 +178,8 @@ class Authorizer:
     async def _fetch(self, login: Login, scopes: tuple[str, ...]) -> Token:
         """Ask the token server that the registry named."""
         assert self.challenge is not None
-        wanted = challenge.token_request(self.challenge, login, scopes, verify=self._endpoint.verify)
+        verify = self._endpoint.verify or self._is_secure
+        wanted = challenge.token_request(self.challenge, login, scopes, verify=verify)
         headers = _basic(wanted.login) if wanted.login else {}
         body = None
         if wanted.form is not None:
@@ -175,8 +191,7 @@ class Authorizer:
                 token = challenge.parse_token(await response.read(_TOKEN_LIMIT), self._clock())
                 self.accepted(headers.get("Authorization"))
                 return token
-            error = await failure(response)
-            error.retell(self.redacted(error.message))
+            error = await failure(response, redacted=self.redacted)
         finally:
             await response.release()
         if isinstance(error, Unauthorized):

@@ -125,7 +125,7 @@ class Registry:
         """Store a manifest under a tag or its digest, byte for byte (end-7).
 
         Raises DigestMismatch when the registry says that it stored something else. One that does not say what it
-        stored is asked whether it did: what answers may be something in front of it.
+        stored is asked what is there now: what answers may be something in front of it.
         """
         request = Request(
             "PUT",
@@ -139,16 +139,27 @@ class Registry:
         )
         async with self._transport.send(request) as response:
             stored = response.headers.get("Docker-Content-Digest", "")
-        if not stored and await self.head_manifest(repository, reference) is None:
-            raise RegistryError(
-                f"{self.endpoint.host}/{repository} said that it stored {manifest.digest}, and did not",
-                retryable=True,
-                hint="what answers may be something in front of the registry",
-            )
-        if stored.startswith(f"{manifest.digest.algorithm}:") and stored != str(manifest.digest):
+        if not stored.startswith(f"{manifest.digest.algorithm}:"):
+            await self._prove(repository, reference, manifest)
+        elif stored != str(manifest.digest):
             raise DigestMismatch(
                 f"{self.endpoint.host}/{repository} stored {manifest.digest} as {stored}",
                 hint="the registry changes manifests; the image there is not the one that was sent",
+            )
+
+    async def _prove(self, repository: str, reference: str, manifest: Manifest) -> None:
+        """See that what was sent is what is there. A digest of another kind tells nothing: then the bytes do."""
+        found = await self.head_manifest(repository, reference)
+        if found is not None and found.digest.algorithm != manifest.digest.algorithm:
+            there = (await self.get_manifest(repository, reference)).raw == manifest.raw
+        else:
+            there = found is not None and found.digest == manifest.digest
+        if not there:
+            instead = f": {reference} is {found.digest} there" if found else ""
+            raise RegistryError(
+                f"{self.endpoint.host}/{repository} said that it stored {manifest.digest}, and did not{instead}",
+                retryable=True,
+                hint="what answers may be something in front of the registry, or somebody else writes that tag",
             )
 
     async def has_blob(self, repository: str, digest: Digest) -> bool:

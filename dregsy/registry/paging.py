@@ -1,6 +1,6 @@
 """Lists that come in pages: tags and repositories (OCI distribution spec, Listing Tags; RFC 8288, Link)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
@@ -69,7 +69,8 @@ class Pager:
             if response.status == 200:
                 self._size = size
                 break
-        return _texts(raw, key, response.url), next_query(response.header_values("Link"), response.url)
+        links = response.header_values("Link")
+        return _texts(raw, key, response.url), next_query(links, response.url, self._transport.redacted)
 
 
 def _texts(raw: bytes, key: str, url: str) -> list[str]:
@@ -90,8 +91,11 @@ def _texts(raw: bytes, key: str, url: str) -> list[str]:
     return [item for item in items if isinstance(item, str) and item.isascii()]  # names of tags and repositories are
 
 
-def next_query(links: list[str], url: str) -> dict[str, str] | None:
-    """Return the query of the next page, or None. Only the query counts: proxies get the path wrong."""
+def next_query(links: list[str], url: str, redacted: Callable[[str], str] = str) -> dict[str, str] | None:
+    """Return the query of the next page, or None. Only the query counts: proxies get the path wrong.
+
+    ``redacted`` takes out of an error what must not be repeated.
+    """
     found = next((match for line in links if line.isascii() and (match := _LINK.search(line))), None)
     if found is None:
         return None
@@ -102,8 +106,9 @@ def next_query(links: list[str], url: str) -> dict[str, str] | None:
             f"{show(url)} names a next page whose address is none", method="GET", url=show(url)
         ) from None
     if target.netloc != urlsplit(url).netloc:
+        host = redacted(target.netloc.rpartition("@")[2])
         raise RegistryError(
-            f"{show(url)} sends its list's next page to another host, {target.netloc.rpartition('@')[2]}",
+            f"{show(url)} sends its list's next page to another host, {host}",
             method="GET",
             url=show(url),
             hint="this is refused; the registry's external address is probably not configured",

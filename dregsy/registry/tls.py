@@ -104,14 +104,15 @@ def fingerprint(endpoint: Endpoint) -> Fingerprint:
 class Contexts:
     """The TLS settings of a registry and of the servers it sends its clients to, kept until their files change.
 
+    One for each folder that counts, since a registry may name any number of servers: a setting is half a megabyte.
     ``now`` is the clock that files are dated by.
     """
 
     def __init__(self, endpoint: Endpoint, now: Callable[[], float] = time.time) -> None:
         self._endpoint = endpoint
         self._now = now
-        self._known: dict[str, _Known] = {}
-        self._bad: dict[str, tuple[object, CredentialsError]] = {}
+        self._known: dict[Path | None, _Known] = {}
+        self._bad: dict[Path | None, tuple[object, CredentialsError]] = {}
 
     def at(self, host: str) -> ssl.SSLContext:
         """Return the settings for a host; looks at its files each time, and reads those that changed.
@@ -120,20 +121,21 @@ class Contexts:
         was good before it goes on to count. CredentialsError where there are no usable settings.
         """
         endpoint = certificates.counting(self._endpoint, host)
-        mark = _state(endpoint)
-        known = self._known.get(host)
+        key, mark = _key(endpoint), _state(endpoint)
+        known = self._known.get(key)
         if known is not None and known.mark == mark:
             return known.context
-        if host not in self._bad or self._bad[host][0] != mark:
+        if key not in self._bad or self._bad[key][0] != mark:
             try:
-                self._known[host] = _settled(endpoint)
+                made = _settled(endpoint)
             except CredentialsError as error:
-                self._bad[host] = mark, error
+                self._bad[key] = mark, error
             else:
-                return self._known[host].context
+                self._known[key] = made
+                return made.context
         if known is not None and self._is_being_renewed(endpoint):
             return known.context
-        raise self._bad[host][1].with_traceback(None)
+        raise self._bad[key][1].afresh()
 
     def _is_being_renewed(self, endpoint: Endpoint) -> bool:
         try:
@@ -166,6 +168,14 @@ def _settled(endpoint: Endpoint) -> _Known:
         if _state(endpoint) == mark:
             return known
     return _Known(_state(endpoint), context_for(endpoint))
+
+
+def _key(endpoint: Endpoint) -> Path | None:
+    """What, beside the registry's own settings, decides them: the folder, or the root that cannot be searched."""
+    try:
+        return certificates.folder_of(endpoint)
+    except OSError as error:
+        return Path(str(error.filename))
 
 
 def _state(endpoint: Endpoint) -> object:

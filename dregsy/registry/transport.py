@@ -109,6 +109,10 @@ class Transport:
         """Return the login for a repository, for what does not take the registry's own kind of authorization."""
         return await self._authorizer.login(repository)
 
+    def redacted(self, text: str) -> str:
+        """Take out of a registry's words, an address that it gave perhaps, what was sent to it as a login."""
+        return self._authorizer.redacted(text)
+
     def place(self, lane: Lane) -> AbstractAsyncContextManager[None]:
         """Enter this with ``async with`` to take one of the registry's places for that kind of work."""
         return self._limits.gate(lane).place()
@@ -189,13 +193,18 @@ class Transport:
 
     async def _accepted(self, request: Request, url: str) -> Response:
         """One attempt, ending in an accepted answer or an error."""
-        response, sent = await self._authorized(request, url)
+        try:
+            response, sent = await self._authorized(request, url)
+        except RegistryError as lost:  # it may name an address that the registry gave
+            lost.retell(self.redacted(lost.message))
+            raise
         if response.status in request.accept:
             self._authorizer.accepted(sent)
             return response
         try:
-            error = await failure(response, elsewhere=request.logs_in and not self._is_own(response.url))
-            error.retell(self._authorizer.redacted(error.message, sent))
+            elsewhere = request.logs_in and not self._is_own(response.url)
+            redacted = partial(self._authorizer.redacted, sent=sent)
+            error = await failure(response, elsewhere=elsewhere, redacted=redacted)
             self._authorizer.advise(error)
             if is_expired(error) and request.logs_in:
                 error.retryable = await self._authorizer.expired(request.repository, sent)
@@ -280,10 +289,11 @@ class Transport:
         is_own = target.netloc == own.netloc
         if is_own:
             target = target._replace(scheme=own.scheme)
-        if not named or not (is_own or is_safe(target.geturl(), verify=self.endpoint.verify)):
+        verify = self.endpoint.verify or own.scheme == "https"
+        if not named or not (is_own or is_safe(target.geturl(), verify=verify)):
             where = f"at an address that is not safe: {show(target.geturl())}" if named else "without saying where"
             raise RegistryError(
-                f"{show(response.url)} opens an upload {where}",
+                self.redacted(f"{show(response.url)} opens an upload {where}"),
                 method=response.method,
                 url=show(response.url),
                 hint="the registry's external address is probably not configured",

@@ -91,6 +91,7 @@ class NativeRelay:
             return RelayError(
                 f"{ref} was not done after {self._toolbox.timeout:g} seconds",
                 relay="native",
+                retryable=True,
                 hint="raise 'timeout', or look at the network between here and the registries",
             )
         if self._toolbox.journal.believes_tags:

@@ -7,6 +7,7 @@ import pytest
 from dregsy import errors
 from dregsy.errors import (
     ConfigError,
+    CredentialsError,
     DregsyError,
     ImageError,
     NotFound,
@@ -15,6 +16,7 @@ from dregsy.errors import (
     RegistryError,
     RelayError,
     RelayUnavailable,
+    Unauthorized,
     printable,
 )
 
@@ -32,6 +34,26 @@ def test_every_kind_of_error_has_a_name_of_its_own() -> None:
     assert len(KINDS) == len({kind.kind for kind in KINDS})
     assert [kind.__name__ for kind in KINDS if kind.__name__ not in (errors.__doc__ or "")] == []
     assert {1} == {kind.exit_code for kind in KINDS}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unauthorized("no", url="https://h.io/", status=401, hint="log in"),
+        CredentialsError("broken", host="h.io"),
+        RelayError("late", relay="native", output="x", retryable=True),
+        ConfigError([Problem("a.yaml", 1, "relay", "no such relay")]),
+    ],
+    ids=lambda error: error.kind,
+)
+def test_an_error_that_is_raised_again(error: DregsyError) -> None:
+    """It says and knows the same, and keeps nothing of what was under way where it was raised before."""
+    try:
+        raise error from ValueError("why")
+    except DregsyError:
+        other = error.afresh()
+    assert (type(other), str(other), vars(other)) == (type(error), str(error), vars(error))
+    assert (other is error, other.__traceback__, other.__cause__) == (False, None, None)
 
 
 def test_errors_of_a_registry_keep_the_facts() -> None:

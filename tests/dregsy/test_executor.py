@@ -25,6 +25,8 @@ from relays.native.relay import NativeRelay, Settings
 from tests.testbed.aws import AwsApi, Moto
 from tests.testbed.copying import Workshop, task
 from tests.testbed.ecr import HOST
+from tests.testbed.faults import Fault, Gate
+from tests.testbed.proxy import RecordingProxy
 
 DIGEST = Digest.of(b"image")
 LINUX = Platform("linux", "amd64")
@@ -304,7 +306,7 @@ async def test_verified(
     copy = Copy("test", Ref(source.host, "app", "v1", IMAGE.digest), (Ref(target.host, "app", "v1"),), (0,))
     async with Workshop(tmp_path, journal=Journal(tmp_path / "journal", 3600)) as shop:
         careless = Careless(LocalExecutor(shop.relay), target, losses)
-        executor = VerifyingExecutor(careless, Inspector(shop.registries), shop.journal)
+        executor = VerifyingExecutor(careless, Inspector(shop.registries), shop.journal, timeout=30)
         (outcome,) = await executor.run(task(source.host, (target.host,)), copy)
         executor.finish()
         believed = set(await shop.journal.tags(target.host, "app"))
@@ -316,6 +318,48 @@ async def test_verified(
         assert (outcome.failure.kind, f"layer {LAYER} is missing" in outcome.failure.message) == ("broken", True)
 
 
+async def test_another_image_under_the_tag(
+    tmp_path: Path, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]
+) -> None:
+    """A target that says that it took an image, and goes on to hold the old one, has not been copied to."""
+    source, target = embedded_pair
+    old = images.image("old")
+    await images.seed(source, "app", IMAGE, "v1")
+    await images.seed(target, "app", old, "v1")
+    lie = {"Docker-Content-Digest": str(IMAGE.digest)}
+    with RecordingProxy(
+        target.host, Fault(path="/manifests/v1", method="PUT", status=201, headers=lie, times=-1)
+    ) as at:
+        copy = Copy("test", Ref(source.host, "app", "v1", IMAGE.digest), (Ref(at.host, "app", "v1"),), (0,))
+        async with Workshop(tmp_path, journal=Journal(tmp_path / "journal", 3600)) as shop:
+            executor = VerifyingExecutor(
+                LocalExecutor(shop.relay), Inspector(shop.registries), shop.journal, timeout=30
+            )
+            (outcome,) = await executor.run(task(source.host, (at.host,)), copy)
+            believed = set(await shop.journal.tags(at.host, "app"))
+    assert outcome.failure is not None
+    assert (outcome.status, outcome.failure.kind, believed) == (Status.FAILED, "broken", set())
+    assert f"the tag is wrong: it is {old.digest} there, and not {IMAGE.digest}" in outcome.failure.message
+    assert "in front of the registry" in outcome.failure.hint
+
+
+async def test_a_look_has_an_end(tmp_path: Path, embedded_pair: tuple[EmbeddedRegistry, EmbeddedRegistry]) -> None:
+    """A target that took an image, and hangs when it is looked at, is given up after the time that a copy may take."""
+    source, target = embedded_pair
+    await images.seed(source, "app", IMAGE, "v1")
+    gate = Gate()
+    with RecordingProxy(target.host, Fault(path="/manifests/v1", method="HEAD", gate=gate, times=-1)) as at:
+        copy = Copy("test", Ref(source.host, "app", "v1", IMAGE.digest), (Ref(at.host, "app", "v1"),), (0,))
+        async with Workshop(tmp_path) as shop:
+            executor = VerifyingExecutor(
+                LocalExecutor(shop.relay), Inspector(shop.registries), shop.journal, timeout=0.1
+            )
+            (outcome,) = await executor.run(task(source.host, (at.host,)), copy)
+        gate.open()
+    assert outcome.failure is not None
+    assert (outcome.status, outcome.failure.kind) == (Status.FAILED, "unreachable")
+
+
 async def test_only_what_was_written_is_verified(tmp_path: Path) -> None:
     """A copy that failed stays failed as it was, and its target is not asked."""
 
@@ -324,7 +368,7 @@ async def test_only_what_was_written_is_verified(tmp_path: Path) -> None:
 
     shop = Workshop(tmp_path)
     relay = GuestRelay(shop.toolbox, fails)
-    executor = VerifyingExecutor(LocalExecutor(relay), Inspector(shop.registries), shop.journal)
+    executor = VerifyingExecutor(LocalExecutor(relay), Inspector(shop.registries), shop.journal, timeout=30)
     assert [one.failure for one in await executor.run(TASK, COPY)] == [Failure("not-found", "gone")] * 2
 
 
@@ -337,7 +381,7 @@ async def test_not_to_be_verified(tmp_path: Path) -> None:
     copy = Copy("test", COPY.source, (Ref("127.0.0.1:1", "app", "v1"),), (0,))
     async with Workshop(tmp_path) as shop:
         relay = GuestRelay(shop.toolbox, writes)
-        executor = VerifyingExecutor(LocalExecutor(relay), Inspector(shop.registries), shop.journal)
+        executor = VerifyingExecutor(LocalExecutor(relay), Inspector(shop.registries), shop.journal, timeout=30)
         (outcome,) = await executor.run(task("a.example", ("127.0.0.1:1",)), copy)
     assert outcome.failure is not None
     assert (outcome.status, outcome.failure.kind, len(relay.asked)) == (Status.FAILED, "unverified", 1)

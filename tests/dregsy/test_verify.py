@@ -36,7 +36,7 @@ class Mirror:
         """Verify a task; mend what is to be mended."""
         source, target = self._hosts
         inspector = Inspector(self.shop.registries, deep=deep)
-        mender = VerifyingExecutor(LocalExecutor(self.shop.relay), inspector, self.shop.journal)
+        mender = VerifyingExecutor(LocalExecutor(self.shop.relay), inspector, self.shop.journal, timeout=30)
         plan = Plan((), NATIVE, parallel=2)
         found: list[Finding | Warned] = []
         verification = Verification(plan, self.shop.resolver, inspector, mender if repair else None)

@@ -552,6 +552,23 @@ async def test_a_target_that_is_down(
     assert {"v1": subject.identity(image.top)} == await subject.at(registry_b.host, repo)
 
 
+async def test_a_copy_that_takes_too_long(
+    subject: Subject, registry_a: DockerRegistry, registry_b: DockerRegistry, tmp_path: Path, repo: str
+) -> None:
+    """A copy that is not done in time fails, and may well be done the next time."""
+    image, gate = images.image(repo), Gate()
+    push(registry_a.host, repo, image, "v1")
+    with RecordingProxy(registry_a.host, Fault(path="/blobs/", gate=gate, times=-1)) as source:
+        task = subject.task(source.host, [registry_b.host], {"from": repo, "to": repo})
+        async with Workshop(tmp_path / "slow", choice=subject.choice(), timeout=1.0) as shop:
+            copy = order(source.host, repo, "v1", image, Ref(registry_b.host, repo, "v1"))
+            outcomes = await LocalExecutor(shop.relay).run(task, copy)
+        gate.open()
+
+    assert failures(outcomes) == [Failed("relay", retryable=True)]
+    assert await subject.at(registry_b.host, repo) == {}
+
+
 async def test_a_source_that_is_down(subject: Subject, shop: Workshop, registry_b: DockerRegistry, repo: str) -> None:
     """A source that went down concerns all targets."""
     task = subject.task(NOWHERE, [registry_b.host] * 2, {"from": repo, "to": repo})

@@ -128,7 +128,7 @@ class VendorApi:
 
     async def _send(self, request: Request) -> Page:
         response, raw = await self._transport.fetch(request)
-        links = next_query(response.header_values("Link"), response.url)
+        links = next_query(response.header_values("Link"), response.url, self._transport.redacted)
         page = Page(response.url, None, response.headers, links)
         try:
             return Page(response.url, jsontext.parse(raw), response.headers, links)

@@ -3,6 +3,8 @@
 import asyncio
 from functools import partial
 
+import pytest
+
 from dregsy.credentials.kept import Kept
 from dregsy.errors import CredentialsError
 from dregsy.model.endpoint import Endpoint, Login
@@ -33,6 +35,21 @@ async def test_a_failure_is_shared_by_those_who_waited_only(home: Home) -> None:
     assert [type(one) for one in failures] == [CredentialsError] * 5
     assert at_once == 1
     assert await logins.login_for(Endpoint(HOST), "a") == ALICE
+
+
+async def test_an_error_that_is_told_often_does_not_grow() -> None:
+    """What failed is told to everybody for a while, each time by an error that has been nowhere else."""
+    kept = Kept(lambda: 0.0)
+
+    async def fetch() -> tuple[Login | None, float]:
+        raise CredentialsError("no answer", host="h.io")
+
+    depths = set()
+    for _ in range(5):
+        with pytest.raises(CredentialsError, match="no answer") as caught:
+            await kept.get("key", fetch, pause=60.0)
+        depths.add(len(caught.traceback))
+    assert len(depths) == 1
 
 
 async def test_a_login_that_was_refused_is_fetched_again() -> None:

@@ -8,8 +8,10 @@ from dregsy.errors import NotFound, RateLimited, RegistryError, Unauthorized
 from dregsy.model.endpoint import Anonymous, Endpoint
 from dregsy.registry.answers import is_expired
 from dregsy.registry.pool import Registries
+from tests.testbed.clients import given
 from tests.testbed.faults import Fault
 from tests.testbed.proxy import RecordingProxy
+from tests.testbed.raw import RawServer, saying
 from tests.testbed.servers import DockerRegistry
 
 
@@ -90,6 +92,21 @@ async def test_words_are_short_and_printable(registry_a: DockerRegistry, clients
     assert error.message.isprintable()
     assert len(error.message) < 1200
     assert len(error.codes) == 10
+
+
+async def test_words_are_cut_when_logins_are_out_of_them(clients: Registries) -> None:
+    """A login that a registry repeats where its words are cut does not show by its half."""
+    password = "correct-horse-battery-staple"
+    body = errors({"code": "X", "message": "y" * 274 + password})
+    answers = (
+        b'HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm="x"\r\nContent-Length: 0\r\n\r\n',
+        b"HTTP/1.1 400 Bad\r\nContent-Length: %d\r\n\r\n" % len(body) + body,
+    )
+    async with RawServer(saying(*answers)) as server:
+        with pytest.raises(RegistryError) as caught:
+            await clients.at(Endpoint(server.host, credentials=given("user", password))).begin_upload("a/b")
+
+    assert caught.value.message.endswith("yy***")
 
 
 async def test_what_a_rate_limit_asks_for(registry_a: DockerRegistry, clients: Registries) -> None:

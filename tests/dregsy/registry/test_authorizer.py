@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -246,6 +248,37 @@ async def test_a_refused_login_is_not_tried_again_for_a_while(wire: Wire, clock:
         with pytest.raises(Unauthorized):
             await one.headers("a/b", PULL)
         assert proxy.count("GET", "^/token") == 2
+
+
+async def test_a_failure_that_is_told_often_does_not_grow(wire: Wire, clock: Clock) -> None:
+    """Whoever wants a token that is refused for now gets an error that keeps nothing of the others' who wanted it."""
+    with RecordingProxy("127.0.0.1:9", Fault(path="^/token", status=401, times=-1)) as proxy:
+        challenge = f'Bearer realm="http://{proxy.host}/token"'
+        proxy.faults.append(Fault(path="^/v2/", status=401, headers={"WWW-Authenticate": challenge}, times=-1))
+        one = await authorizer(wire, proxy.host, clock, given("user", "wrong"))
+        depths = []
+        for _ in range(5):
+            with pytest.raises(Unauthorized) as caught:
+                await one.headers("a/b", PULL)
+            depths.append(len(caught.traceback))
+    assert len(set(depths[1:])) == 1
+
+
+def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
+    """How old tokens and failures are is told by a clock that nobody sets."""
+    assert signature(Authorizer).parameters["clock"].default is time.monotonic
+
+
+async def test_many_tokens_are_swept_now_and_then(registry: DockerRegistry, wire: Wire, clock: Clock) -> None:
+    """Dead tokens go when some time has passed, and not with every new one."""
+    one = await authorizer(wire, registry.host, clock)
+    await one.headers("a/1", ("repository:a/1:pull",))
+    clock.now += 300
+    await one.headers("a/2", ("repository:a/2:pull",))
+    kept = one._tokens
+    clock.now += 1
+    await one.headers("a/3", ("repository:a/3:pull",))
+    assert (one._tokens is kept, len(kept)) == (True, 2)
 
 
 async def test_what_was_sent_is_taken_out_of_a_registrys_words(tmp_path: Path, clock: Clock) -> None:

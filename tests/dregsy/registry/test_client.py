@@ -204,6 +204,40 @@ async def test_a_registry_that_changes_manifests(registry_a: DockerRegistry, rep
         await at(clients, proxy.host).put_manifest(repo, "v1", image.top)
 
 
+@pytest.mark.parametrize("other", [True, False])
+async def test_an_update_that_is_not_stored(
+    registry_a: DockerRegistry, repo: str, clients: Registries, other: bool
+) -> None:
+    """What says that it took a manifest without naming it is asked what is there: another image is a failure."""
+    old, new = images.image(repo), images.image(f"{repo}/new")
+    if other:
+        push(registry_a.host, repo, old, "v1")
+    with (
+        RecordingProxy(registry_a.host, Fault(path="/manifests/v1", method="PUT", status=201)) as proxy,
+        pytest.raises(RegistryError, match=f"did not: v1 is {old.digest} there" if other else "and did not") as caught,
+    ):
+        await at(clients, proxy.host).put_manifest(repo, "v1", new.top)
+    assert caught.value.retryable
+
+
+async def test_an_update_that_is_stored_under_another_kind_of_digest(
+    registry_a: DockerRegistry, repo: str, clients: Registries
+) -> None:
+    """A registry that names a manifest by another hash than it was sent by is judged by the bytes that it has."""
+    image = images.image(repo)
+    push(registry_a.host, repo, image, "v1")
+    registry = at(clients, registry_a.host)
+    sent = Manifest.parse(image.top.raw, image.top.media_type, digest=Digest.of(image.top.raw, "sha512"))
+    other = Manifest.parse(image.top.raw + b" ", image.top.media_type, digest=Digest.of(image.top.raw + b" ", "sha512"))
+
+    await registry.put_manifest(repo, "v1", sent)
+    with (
+        RecordingProxy(registry_a.host, Fault(path="/manifests/v1", method="PUT", status=201)) as proxy,
+        pytest.raises(RegistryError, match="and did not"),
+    ):
+        await at(clients, proxy.host).put_manifest(repo, "v1", other)
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_huge_manifests_are_refused(clients: Registries, chunked: bool) -> None:
     """More than 8 MiB are no manifest; no more than that is read."""

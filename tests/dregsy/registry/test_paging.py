@@ -13,6 +13,7 @@ from dregsy.registry import paging
 from dregsy.registry.client import Registry
 from dregsy.registry.paging import PAGE_SIZES
 from dregsy.registry.pool import Registries
+from tests.testbed.clients import given
 from tests.testbed.faults import Fault, Paging
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
@@ -70,6 +71,16 @@ async def test_a_foreign_next_page_is_refused(tagged: DockerRegistry, clients: R
 
         assert proxy.cdn.seen == []
         assert "last=" not in str(caught.value)
+
+
+async def test_a_foreign_next_page_that_repeats_a_login(clients: Registries) -> None:
+    """The host that an error names is one that the registry made up, of what it was sent perhaps."""
+    greeting = b'HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm="x"\r\nContent-Length: 0\r\n\r\n'
+    answer = page(["v1"], link='<http://pa55word.example.com/x?last=a>; rel="next"')
+    async with RawServer(saying(greeting, answer)) as server:
+        client = clients.at(Endpoint(server.host, credentials=given("user", "pa55word")))
+        with pytest.raises(RegistryError, match=r"another host, \*\*\*\.example\.com"):
+            await client.tags("a/b")
 
 
 async def test_a_page_that_stands_still_ends_the_list(tagged: DockerRegistry, clients: Registries) -> None:

@@ -553,6 +553,17 @@ async def test_a_renewal_in_progress_breaks_nothing(certs: Path, authority: Auth
     assert await talk(server(authority.issue("s"), clients=authority.ca_file), settings.at(HOST)) == "welcome"
 
 
+def test_any_number_of_servers_share_settings(certs: Path, authority: Authority, tmp_path: Path) -> None:
+    """A registry that names thousands of servers does not fill the memory: those without a folder have its own."""
+    settings = tls.Contexts(endpoint(certs))
+    own = tmp_path / "own" / "cdn.example.com"
+    trust(own, authority)
+    several = tls.Contexts(endpoint(certs, own.parent))
+    assert len({settings.at(f"h{number}.example.com") for number in range(50)} | {settings.at(HOST)}) == 1
+    assert several.at("cdn.example.com") is several.at("cdn.example.com:8443")
+    assert several.at("cdn.example.com") is not several.at(HOST)
+
+
 def test_what_was_never_good_is_an_error_at_once(certs: Path, authority: Authority) -> None:
     """Only files that were good before get time for their renewal."""
     mixed(authority, certs / HOST)

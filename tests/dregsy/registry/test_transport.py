@@ -6,6 +6,7 @@ import json
 import logging
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -551,6 +552,43 @@ async def test_redirects_from_https_to_http_are_refused(
             await clients.at(trusting(tmp_path, host, authority.ca_file)).tags("a/b")
 
     assert "s3cret" not in spoken(caught.value)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+async def test_logins_and_uploads_do_not_leave_https_either(
+    tmp_path: Path, authority: Authority, clients: Registries, verify: bool
+) -> None:
+    """A registry that speaks https sends neither a login nor an upload to http, whether or not it is verified."""
+    answers = [
+        b'HTTP/1.1 401 U\r\nWWW-Authenticate: Bearer realm="http://elsewhere.test/t"\r\nContent-Length: 0\r\n\r\n',
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        redirect("http://elsewhere.test/u?_state=1").replace(b"307 T", b"202 A"),
+    ]
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while answers and await head(reader):
+            writer.write(answers.pop(0))
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("leading-away"))
+    async with await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context) as server:
+        host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        endpoint = replace(trusting(tmp_path, host, authority.ca_file), verify=verify)
+        with pytest.raises(RegistryError, match=r"token server http://elsewhere\.test is no safe place"):
+            await clients.at(replace(endpoint, credentials=given("user", "word"))).begin_upload("a/b")
+        with pytest.raises(RegistryError, match=r"not safe: http://elsewhere\.test/u"):
+            await clients.at(endpoint).begin_upload("a/b")
+
+
+@pytest.mark.parametrize("header", ["307 T", "202 A"])
+async def test_an_address_that_repeats_a_login(clients: Registries, header: str) -> None:
+    """Where a registry leads is told without what was sent to it."""
+    greeting = b'HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm="x"\r\nContent-Length: 0\r\n\r\n'
+    away = redirect("ftp://files.test/pa55word/x").replace(b"307 T", header.encode())
+    async with RawServer(saying(greeting, away)) as server:
+        client = clients.at(Endpoint(server.host, credentials=given("user", "pa55word")))
+        with pytest.raises(RegistryError, match=r"not safe: ftp://files\.test/\*\*\*/x"):
+            await (client.tags("a/b") if "307" in header else client.begin_upload("a/b"))
 
 
 async def test_a_storage_host_cannot_ask_for_the_login(registry_a: DockerRegistry, clients: Registries) -> None:

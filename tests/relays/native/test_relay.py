@@ -291,7 +291,7 @@ async def test_timeout(tmp_path: Path, embedded_pair: Pair) -> None:
         gate.open()
     assert isinstance(slow, RelayError)
     assert slow.message == f"{target.host}/app:v1 was not done after 0.05 seconds"
-    assert "'timeout'" in slow.hint
+    assert ("'timeout'" in slow.hint, slow.retryable) == (True, True)
 
 
 async def test_full_disk(tmp_path: Path, embedded_pair: Pair) -> None:
