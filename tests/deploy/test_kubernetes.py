@@ -28,8 +28,11 @@ def objects(*names: str) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("name", FILES)
 def test_each_object_is_valid(name: str, version: str) -> None:
     """No key is unknown to Kubernetes, and each has a value of its kind."""
-    for document in objects(name):
+    documents = list(objects(name))
+    for document in documents:
         validate(document, version, strict=True)
+    assert all(document["kind"] for document in documents)
+    assert documents
 
 
 @pytest.mark.parametrize("name", ["statefulset.yaml", "cronjob.yaml"])

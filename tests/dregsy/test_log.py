@@ -138,6 +138,7 @@ def test_nobody_reads_any_more() -> None:
         logger.info("two")
 
     logger.info("three")
+    assert stream.closed
 
 
 def test_task_lines() -> None:

@@ -50,4 +50,5 @@ async def test_leaving_closes_all_connections(registry_a: DockerRegistry) -> Non
 async def test_a_pool_may_be_left_unused() -> None:
     """A client that never sent anything has nothing to close."""
     async with Registries(Logins({}, Path("/nonexistent")), {}) as clients:
-        clients.at(Endpoint("a.test:5000"))
+        unused = clients.at(Endpoint("a.test:5000"))
+    assert unused._transport._wire._session is None

@@ -341,6 +341,7 @@ async def test_no_warning_about_tls_connections(tmp_path: Path, authority: Autho
         unread = await wire.exchange("GET", f"https://{registry.host}/v2/_catalog", {})
         await unread.release()
         await wire.close()
+    assert (read.status, unread.status) == (200, 200)
 
 
 async def test_certificates_may_change_while_running(tmp_path: Path, authority: Authority) -> None:

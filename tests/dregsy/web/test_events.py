@@ -72,9 +72,10 @@ async def test_the_end_of_dregsy_ends_it() -> None:
     async with asyncio.timeout(30):
         async with Stage(pace=3600.0) as stage:
             reader = await Reader.at(stage.server.url)
-            await reader.part("title")
+            title = await reader.part("title")
         await reader.ends()
         reader.close()
+    assert title == "Nothing has run yet · dregsy"
 
 
 async def test_there_are_only_so_many_readers() -> None:
