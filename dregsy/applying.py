@@ -4,13 +4,12 @@ Before the first one, all are held against the config and the registries; one th
 keeps them all from being done.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from dregsy.errors import DregsyError, Outdated, Unreachable
-from dregsy.executor import contained
+from dregsy.errors import DregsyError, Outdated
+from dregsy.executor import contained, in_time
 from dregsy.journal import Journal
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
@@ -160,7 +159,7 @@ class Applying:
         async def look(job: Job) -> Copy | Failure:
             if job.rivals and (refusal := rights.refusal(job.copy)):
                 return refusal
-            return await contained(_in_time(seconds, self._checked(job), job.copy), job.copy)
+            return await contained(in_time(self._checked(job), job.copy.source, seconds), job.copy)
 
         for job, result in zip(self._work, await each(look, self._work, width), strict=True):
             if isinstance(result, Copy):
@@ -244,17 +243,3 @@ class Applying:
     async def finish(self) -> int:
         """End the run of a task; no request was spared."""
         return await self._resolver.finish()
-
-
-async def _in_time(seconds: float, looking: Awaitable[Copy], copy: Copy) -> Copy:
-    """Wait for a look, but not for ever."""
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            return await looking
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise Unreachable(
-            f"{copy.source} could not be looked at within {seconds:g} seconds",
-            hint="check that the registries answer, or raise 'timeout'",
-        ) from None

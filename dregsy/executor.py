@@ -190,8 +190,8 @@ def _still(target: Ref, faults: Faults) -> Failure:
     return Failure("broken", f"{target} is not whole after it was written: {faults[0]}{more}", hint)
 
 
-async def in_time(look: Awaitable[Result], target: Ref, seconds: float) -> Result:
-    """Wait for a look at ``target``, but not for ever: Unreachable after so many seconds."""
+async def in_time(look: Awaitable[Result], image: Ref, seconds: float) -> Result:
+    """Wait for a look at ``image``, but not for ever: Unreachable after so many seconds."""
     try:
         async with asyncio.timeout(seconds) as limit:
             return await look
@@ -199,7 +199,7 @@ async def in_time(look: Awaitable[Result], target: Ref, seconds: float) -> Resul
         if not limit.expired():
             raise
         raise Unreachable(
-            f"{target} could not be looked at within {seconds:g} seconds",
+            f"{image} could not be looked at within {seconds:g} seconds",
             retryable=True,
             hint="check that the registries answer, or raise 'timeout'",
         ) from None

@@ -3,13 +3,12 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from dregsy.errors import Unreachable
-from dregsy.executor import Executor, contained
+from dregsy.executor import Executor, contained, in_time
 from dregsy.model.plan import Copy, Plan, Task
 from dregsy.model.report import (
     CopyFinished,
@@ -111,7 +110,7 @@ class Orchestrator:
             return list(item.outcomes)
         if not isinstance(item, Copy):
             return [item]
-        decision = await contained(_within(self._plan.timeout, self._resolver.decide(task, item), item), item)
+        decision = await contained(in_time(self._resolver.decide(task, item), item.source, self._plan.timeout), item)
         if isinstance(decision, Failure):
             return [Outcome(item, target, Status.FAILED, failure=decision) for target in item.targets]
         return [decision]
@@ -250,7 +249,7 @@ class _Run:
         """Give for each target its position and how it ended; nothing where there was no time for it."""
         if self._stop.is_set():
             return
-        decision = await contained(_within(self._timeout, self._resolver.decide(self._task, copy), copy), copy)
+        decision = await contained(in_time(self._resolver.decide(self._task, copy), copy.source, self._timeout), copy)
         if isinstance(decision, Failure):
             for position, target in enumerate(copy.targets):
                 yield position, Outcome(copy, target, Status.FAILED, failure=decision)
@@ -290,18 +289,3 @@ class _Run:
         for outcome in outcomes:
             self.outcomes.append(outcome)
             self._emit(CopyFinished(outcome))
-
-
-async def _within(seconds: float, looking: Awaitable[Decision], copy: Copy) -> Decision:
-    """Wait for a comparison, but not for ever."""
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            return await looking
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise Unreachable(
-            f"{copy.source} could not be compared with its targets within {seconds:g} seconds",
-            retryable=True,
-            hint="check that the registries answer",
-        ) from None

@@ -2,13 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
-from dregsy.errors import Unreachable
-from dregsy.executor import contained
+from dregsy.executor import contained, in_time
 from dregsy.model.digest import Digest
 from dregsy.model.endpoint import Endpoint
 from dregsy.model.plan import Copy, Plan, Task
@@ -21,7 +19,6 @@ from dregsy.resolve import Resolver
 from dregsy.survey import Surveyor
 
 _LOOKERS_PER_COPY = 4
-_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -103,7 +100,7 @@ class Planning:
                 return [item]
             case Unlisted(outcomes):
                 return list(outcomes)
-        looking = self._in_time(self._copy(task, item), item)
+        looking = in_time(self._copy(task, item), item.source, self._plan.timeout)
         found = await contained(looking, item)
         return _failed(item, found) if isinstance(found, Failure) else found
 
@@ -153,19 +150,6 @@ class Planning:
     async def _before(self, endpoint: Endpoint, target: Ref) -> Digest | None:
         found = await self._registries.at(endpoint).stored_manifest(target.repository, target.reference)
         return found.digest if found else None
-
-    async def _in_time(self, looking: Awaitable[_T], copy: Copy) -> _T:
-        """Wait for a look, but not for ever."""
-        try:
-            async with asyncio.timeout(self._plan.timeout) as limit:
-                return await looking
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise Unreachable(
-                f"{copy.source} could not be looked at within {self._plan.timeout:g} seconds",
-                hint="check that the registries answer, or raise 'timeout'",
-            ) from None
 
 
 def _once(wanted: Iterable[Wanted], written: set[Ref]) -> Iterator[Wanted]:
