@@ -1,8 +1,8 @@
 # The image: dregsy in a virtual environment, and skopeo; docs/docker.md tells how to run and build it.
 # What comes from PyPI is wheels alone, pinned with hashes for all architectures: deploy/image/*.lock, made by `make lock`.
-# `make pin` pins the rest: the base by its digest, and Debian's packages by a day of snapshot.debian.org.
-ARG BASE=docker.io/library/python:3.11-slim-bookworm
-ARG SNAPSHOT=
+# `make pin` renews the other pins: the base, python:3.11-slim-bookworm, and the day of snapshot.debian.org that packages are of.
+ARG BASE=docker.io/library/python@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
+ARG SNAPSHOT=20261120T000000Z
 
 FROM ${BASE} AS build
 WORKDIR /build

@@ -90,8 +90,8 @@ class Built:
     base: str
 
     def build(self, name: str, **arguments: str) -> str:
-        """Build the image, with more arguments; return what was said."""
-        given = {"BASE": self.base, **arguments}
+        """Build the image with packages of today, or as ``arguments`` say; return what was said."""
+        given = {"BASE": self.base, "SNAPSHOT": "", **arguments}
         lines = self.client.build(path=str(ROOT), tag=name, buildargs=given, network_mode="host", decode=True, rm=True)
         return "".join(str(line.get("stream", "")) for line in streamed(lines))
 

@@ -8,6 +8,8 @@ from aiohttp import web
 from tests.testbed.serving import Served
 
 _ARCHIVE = "http://deb.debian.org"
+_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=20, sock_read=20)
+"""A server that says nothing for that long is asked again by apt, which waits for longer than a test may take."""
 _KEPT = ("Content-Length", "Content-Type", "Last-Modified")
 
 
@@ -28,7 +30,7 @@ class Snapshots(Served):
 
     async def _connected(self, app: web.Application) -> AsyncIterator[None]:
         del app
-        async with aiohttp.ClientSession(auto_decompress=False, trust_env=True) as self._client:
+        async with aiohttp.ClientSession(auto_decompress=False, trust_env=True, timeout=_LIMIT) as self._client:
             yield
 
     async def _fetch(self, request: web.Request) -> web.StreamResponse:
