@@ -1,5 +1,6 @@
 """Which addresses a registry may send us to: the web only, never plain http by surprise, never link-local ones."""
 
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ def is_loopback(netloc: str) -> bool:
         return False  # a name such as x.localhost, too: not every resolver keeps it at home
 
 
+@lru_cache(maxsize=256)  # one request asks some five times
 def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port of a URL (RFC 6454)."""
     parts = urlsplit(url)

@@ -28,7 +28,8 @@ class Allowance:
 
 def allowance(headers: Mapping[str, str]) -> Allowance | None:
     """Read the headers of an answer; None without any that make sense."""
-    left, window = _counted(headers.get("RateLimit-Remaining", ""))
+    text = headers.get("RateLimit-Remaining")
+    left, window = _counted(text) if text else (None, None)
     if left is None:
         return None
     limit, other = _counted(headers.get("RateLimit-Limit", ""))

@@ -8,9 +8,7 @@ from dregsy.model.endpoint import Endpoint
 from dregsy.model.report import Answered, Listener
 from dregsy.model.timeouts import Timeouts
 from dregsy.registry.allowance import allowance
-from dregsy.registry.wire import Body, Response, Wire, show
-
-_DIGITS = 12
+from dregsy.registry.wire import Body, Response, Wire
 
 
 class ObservedWire(Wire):
@@ -24,19 +22,21 @@ class ObservedWire(Wire):
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None = None
     ) -> Response:
         """Send one request as ``Wire.exchange`` does."""
-        host = urlsplit(show(url)).netloc.lower()
+        host = _host(url)
         try:
             response = await super().exchange(method, url, headers, body)
         except DregsyError:
             self._emit(Answered(host, method, 0))
             raise
         known = allowance(response.headers)
-        limit = known.limit if known is not None else None
-        self._emit(Answered(host, method, response.status, remaining(response.headers), limit))
+        left, limit = (known.left, known.limit) if known else (None, None)
+        self._emit(Answered(host, method, response.status, left, limit))
         return response
 
 
-def remaining(headers: Mapping[str, str]) -> int | None:
-    """Read RateLimit-Remaining, as in ``76`` or Docker Hub's ``76;w=21600``; None where there is none."""
-    text = headers.get("RateLimit-Remaining", "").partition(";")[0].strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+def _host(url: str) -> str:
+    """The host of a URL, and its port if it names one; nothing where it is no URL."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""

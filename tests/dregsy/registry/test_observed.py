@@ -8,7 +8,7 @@ from dregsy.errors import DregsyError, Unreachable
 from dregsy.model.endpoint import Anonymous, Endpoint
 from dregsy.model.report import Answered, Event, RequestRetried
 from dregsy.model.timeouts import Timeouts
-from dregsy.registry.observed import ObservedWire, remaining
+from dregsy.registry.observed import ObservedWire
 from dregsy.registry.pool import Registries
 from dregsy.registry.retry import Backoff
 from tests.testbed.certificates import Authority
@@ -75,11 +75,3 @@ async def test_no_answer_is_told(registry_a: DockerRegistry) -> None:
     await wire.close()
 
     assert events == [Answered(gone.host, "GET", 0), Answered("", "GET", 0)]
-
-
-@pytest.mark.parametrize(
-    ("text", "number"), [("76;w=21600", 76), ("598", 598), ("0", 0), ("", None), ("-1", None), ("9" * 13, None)]
-)
-def test_remaining(text: str, number: int | None) -> None:
-    """Read as most registries write it; what is no number is not there."""
-    assert remaining({"RateLimit-Remaining": text}) == number
