@@ -4,6 +4,7 @@ Heavy libraries are imported inside the commands, so that ``--version`` and help
 """
 
 import difflib
+import gc
 import io
 import os
 import sys
@@ -21,6 +22,8 @@ BUG = 70
 """The exit code of a bug (EX_SOFTWARE); that of a user's mistake is 1."""
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+_GARBAGE = 20_000, 20, 20
+"""How many objects are made before cycles are looked for: requests make and drop thousands, and hardly any cycle."""
 SYNOPSIS = """
 usage: dregsy -config FILE [-run REGEX] [OPTIONS]
        dregsy COMMAND [OPTIONS]
@@ -56,6 +59,7 @@ for module in (run, plan, apply, check, verify, show, relays, health, demo):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; no error leaves a traceback, except a bug."""
+    gc.set_threshold(*_GARBAGE)
     _open_closed_streams()
     _tolerate(sys.stdout)
     try:

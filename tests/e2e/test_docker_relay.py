@@ -11,6 +11,7 @@ import pytest
 
 from dregsy.embedded import images
 from dregsy.model.platform import Platform
+from tests.e2e.test_crash import AUTH, PASSWORD, secrets_below
 from tests.testbed.command import Dregsy, mirror
 from tests.testbed.dockerd import Dockerd
 from tests.testbed.faults import Fault, Gate
@@ -115,6 +116,40 @@ def test_a_restart_of_the_daemon_is_survived(
     assert skopeo.tags(f"{registry_b.host}/{repo}") == ["v1"]
     with dockerd.client() as client:
         assert client.images(all=True) == []
+
+
+@pytest.mark.parametrize(
+    ("at_source", "path", "method"), [(True, "/v2/.*/blobs/", "GET"), (False, "/manifests/", "PUT")]
+)
+def test_killed_while_the_daemon_works(
+    tmp_path: Path, dockerd: Dockerd, registry_a: DockerRegistry, repo: str, at_source: bool, path: str, method: str
+) -> None:
+    """Killed with -9 during a pull or a push, it leaves no login on a disk and no half image; the next run finishes."""
+    push(registry_a.host, repo, images.image(repo), "v1", "v2")
+    gate = Gate()
+    fault = Fault(path=path, method=method, gate=gate)
+    dregsy = Dregsy(tmp_path / "user", {"TMPDIR": str(tmp_path / "tmp")})
+    (tmp_path / "tmp").mkdir()
+    with (
+        DockerRegistry(tmp_path / "target", users={"alice": PASSWORD}) as registry,
+        RecordingProxy(registry_a.host, *[fault] * at_source) as source,
+        RecordingProxy(registry.host, *[fault] * (not at_source)) as target,
+    ):
+        document = by_docker(dockerd, source.host, target.host, {"from": repo})
+        document["tasks"][0]["target"]["auth"] = AUTH
+        config = dregsy.config({**document, "retries": 0, "state": "state"})
+        running = dregsy.start("run", "-config", config)
+        arrived(gate)
+        running.kill()
+        ended(running)
+        assert secrets_below(dregsy.folder / "state", tmp_path / "tmp", dockerd.folder / "data") == []
+        gate.open()
+
+        assert set(statuses(dregsy, config)) <= {"copied", "current"}
+        assert statuses(dregsy, config) == ["current", "current"]
+        assert dregsy.run("verify", "--deep", "-config", config).out == "2 whole\n"
+    assert secrets_below(dregsy.folder / "state", tmp_path / "tmp", dockerd.folder / "data") == []
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def arrived(gate: Gate) -> None:
