@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
+from typing import TypeVar
 
 _CHUNK = 2**16
 _PIPE_LIMIT = 2**20
 _KILL_SECONDS = 4.0
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Program:
     async def _start(self, output: FileIO) -> Process:
         """Start a process group; one that is cancelled before it is known here ends with all its members too."""
         with _file(self.stdin) as stdin:
-            starting = asyncio.ensure_future(  # noqa: TID251 - awaited in any case
+            starting = asyncio.ensure_future(  # noqa: TID251 - outlasted in any case
                 asyncio.create_subprocess_exec(
                     *self.command,
                     stdin=stdin,
@@ -76,10 +78,10 @@ class Program:
                 )
             )
             try:
-                return await asyncio.shield(starting)
+                return await _outlast(starting)
             except asyncio.CancelledError:
                 with suppress(OSError):
-                    await _end(await starting)
+                    await _end(starting.result())
                 raise
 
 
@@ -102,11 +104,31 @@ def _file(content: bytes) -> Iterator[FileIO]:
 
 
 async def _end(process: Process) -> None:
-    """End a program and all of its group; returns when it is gone."""
+    """End a program and all of its group; returns when it is gone, also when this is cancelled meanwhile."""
     _kill(process)
+    await _outlast(asyncio.ensure_future(_gone(process)))  # noqa: TID251 - outlasted in any case
+
+
+async def _gone(process: Process) -> None:
     with suppress(TimeoutError):  # a process that waits for a dead disk cannot be killed
         async with asyncio.timeout(_KILL_SECONDS):
             await process.wait()
+
+
+async def _outlast(task: asyncio.Future[_Result]) -> _Result:
+    """Wait until a task is done however often this is cancelled, and be cancelled only then.
+
+    A cancellation that went through would leave a process that nobody waits for.
+    """
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return task.result()
 
 
 def _kill(process: Process) -> None:

@@ -52,19 +52,22 @@ def _no_place(why: str) -> UsageError:
 
 def _claim(base: Path) -> tuple[Path, int]:
     """Make a locked folder below ``base``, which is nobody else's."""
+    trouble = OSError(f"other processes keep removing folders in {base}")
     for _ in range(_ATTEMPTS):
-        own(base)
-        for old in base.iterdir():
-            _remove_if_dead(old)
         try:
+            own(base)
+            for old in base.iterdir():
+                _remove_if_dead(old)
             folder = Path(tempfile.mkdtemp(dir=base))
             lock = _lock(folder)
-        except (FileNotFoundError, BlockingIOError):
-            continue  # another process tidied up just now, and took it for a dead one's
+        except (FileNotFoundError, FileExistsError, BlockingIOError) as error:
+            # Another process left just now and took the base with it, or it tidied up and took ours for a dead one's.
+            trouble = error
+            continue
         if folder.exists():
             return folder, lock
         os.close(lock)
-    raise OSError(f"other processes keep removing folders in {base}")
+    raise trouble
 
 
 def _remove_if_dead(folder: Path) -> None:

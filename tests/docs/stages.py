@@ -20,7 +20,7 @@ from tests.testbed.certificates import Authority
 from tests.testbed.command import Dregsy
 from tests.testbed.ecr import HOST, Ecr
 from tests.testbed.raw import ForwardProxy
-from tests.testbed.servers import DockerRegistry, die_with_parent, free_port, stop, wait_port
+from tests.testbed.servers import DockerRegistry, die_with_parent, held_port, stop, wait_port
 
 SOURCES = ("docker.io", "quay.io", "ghcr.io", "harbor.example.com", "registry.gitlab.com")
 TARGETS = ("registry.example.com:5000", "registry.example.com", "mirror.example.com")
@@ -54,7 +54,8 @@ class Stage:
     folder: Path
     names: Mapping[str, str]
     environ: dict[str, str]
-    port: int = field(default_factory=free_port)
+    port: int
+    """What stands for a page's port 8080; it is held until a dregsy listens on it."""
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def put(self, text: str) -> str:
@@ -117,23 +118,27 @@ async def stage(page: str, folder: Path, moto: Moto, authority: Authority) -> As
     dregsy = Dregsy(folder, {"USER": "user", "NO_PROXY": "127.0.0.1"})
     environ = {**dregsy.environ, "PATH": f"{folder}/bin:{Path(sys.executable).parent}:{dregsy.environ['PATH']}"}
     _shims(folder)
-    async with EmbeddedRegistry() as source, EmbeddedRegistry() as target:
-        await _fill(source)
-        names = {**dict.fromkeys(SOURCES, source.host), **dict.fromkeys(TARGETS, target.host)}
-        if kind == "plain":
-            yield Stage(folder, names, environ)
-        elif kind == "tls":
-            server = authority.issue(f"registry-{folder.name}")
-            (folder / "authority.pem").write_bytes(authority.ca_file.read_bytes())
-            with DockerRegistry(folder / "registry", tls=server) as registry:
-                yield Stage(folder, {**names, **dict.fromkeys(TARGETS, registry.host)}, environ)
-        else:
-            with Ecr(folder / "ecr", moto) as ecr:
-                async with ForwardProxy(ecr.front.host) as proxy:
-                    there = {"HTTPS_PROXY": f"http://{proxy.host}", "SSL_CERT_FILE": str(ecr.certs / HOST / "ca.crt")}
-                    region = {"eu-central-1": HOST.split(".")[3]}
-                    hosts = {f"123456789012.dkr.ecr.{name}.amazonaws.com": HOST for name in region}
-                    yield Stage(folder, {**names, **hosts}, {**environ, **ecr.api.environ, **there})
+    with held_port() as port:
+        async with EmbeddedRegistry() as source, EmbeddedRegistry() as target:
+            await _fill(source)
+            names = {**dict.fromkeys(SOURCES, source.host), **dict.fromkeys(TARGETS, target.host)}
+            if kind == "plain":
+                yield Stage(folder, names, environ, port)
+            elif kind == "tls":
+                server = authority.issue(f"registry-{folder.name}")
+                (folder / "authority.pem").write_bytes(authority.ca_file.read_bytes())
+                with DockerRegistry(folder / "registry", tls=server) as registry:
+                    yield Stage(folder, {**names, **dict.fromkeys(TARGETS, registry.host)}, environ, port)
+            else:
+                with Ecr(folder / "ecr", moto) as ecr:
+                    async with ForwardProxy(ecr.front.host) as proxy:
+                        there = {
+                            "HTTPS_PROXY": f"http://{proxy.host}",
+                            "SSL_CERT_FILE": str(ecr.certs / HOST / "ca.crt"),
+                        }
+                        region = {"eu-central-1": HOST.split(".")[3]}
+                        hosts = {f"123456789012.dkr.ecr.{name}.amazonaws.com": HOST for name in region}
+                        yield Stage(folder, {**names, **hosts}, {**environ, **ecr.api.environ, **there}, port)
 
 
 def _shims(folder: Path) -> None:

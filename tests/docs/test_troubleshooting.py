@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs.pages import ROOT
 from tests.testbed.command import Dregsy, mirror
-from tests.testbed.servers import DockerRegistry, free_port
+from tests.testbed.servers import DockerRegistry
 
 PAGE = ROOT / "docs/troubleshooting.md"
 ANY = "…"
@@ -68,11 +68,8 @@ def test_answers_of_registries_are_all_there() -> None:
     assert [one for one in advice if one not in told] == []
 
 
-def closed() -> str:
-    """Return an address of this machine where nobody listens."""
-    return f"127.0.0.1:{free_port()}"
-
-
+NOWHERE = "127.0.0.1:1"
+"""An address of this machine where nobody listens: no program is given this port."""
 PROVOKED = {
     "no config file is given": [],
     "is not valid YAML: …": "tasks: [",
@@ -86,7 +83,7 @@ PROVOKED = {
     "minimum task interval is … seconds": mirror("a.example.com", "b.example.com", {"from": "a"}, interval=5),
     "names a folder that does not exist": "native: {certs-dir: /nonexistent}",
     "the name … does not resolve": mirror("a.invalid", "b.invalid", {"from": "a", "tags": ["1"]}),
-    "cannot connect to …": mirror(closed(), "b.invalid", {"from": "a", "tags": ["1"]}),
+    "cannot connect to …": mirror(NOWHERE, "b.invalid", {"from": "a", "tags": ["1"]}),
     "cannot run …: …": {
         "relay": "skopeo", "skopeo": {"binary": "/nonexistent/skopeo"},
         **mirror("a.invalid", "b.invalid", {"from": "a"}),

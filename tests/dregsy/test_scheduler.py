@@ -71,7 +71,18 @@ async def run(tasks: list[Task], runs: Runs) -> tuple[Report, ...]:
 @pytest.fixture
 def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A zone with summer time, spelled out so that no zone files are needed."""
-    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    yield from zone(monkeypatch, "CET-1CEST,M3.5.0,M10.5.0/3")
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The zone that NOON is told in."""
+    yield from zone(monkeypatch, "UTC0")
+
+
+def zone(monkeypatch: pytest.MonkeyPatch, rules: str) -> Iterator[None]:
+    """Have local time follow these rules for a while."""
+    monkeypatch.setenv("TZ", rules)
     time.tzset()
     yield
     monkeypatch.undo()
@@ -199,6 +210,7 @@ async def test_cron_drops_the_times_it_missed() -> None:
     assert runs.seen == [("c", 900), ("c", 3600)]
 
 
+@pytest.mark.usefixtures("utc")
 async def test_cron_time_during_another_run_is_kept() -> None:
     """A cron task that falls due while another task runs is run after it."""
     runs = Runs(FakeClock(NOON + 1), limit=2, lasts={"p": 1000})
@@ -373,6 +385,7 @@ async def test_run_now_comes_before_the_one_off_tasks_that_are_left() -> None:
     assert runs.seen == [("a", 0), ("p", 5), ("c", 6), ("b", 6), ("p", 65)]
 
 
+@pytest.mark.usefixtures("utc")
 async def test_what_falls_due_during_one_off_tasks_runs_after_them() -> None:
     """As during any other run, a time of a cron task is not lost."""
     runs = Runs(FakeClock(NOON + 1), limit=3, lasts={"a": 1000})

@@ -59,6 +59,25 @@ def test_without_state_the_dead_are_removed_too(tmp_path: Path, monkeypatch: pyt
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.parametrize("moment", ["is_dir", "lstat", "iterdir"])
+def test_another_leaves_while_one_enters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """The last one out takes the common folder with it; whoever was about to use it makes it anew."""
+    base, look = tmp_path / NAME, getattr(Path, moment)
+    base.mkdir(mode=0o700)
+    left: list[Path] = []
+
+    def leave(path: Path) -> object:
+        if path == base and not left:
+            base.rmdir()  # as another process does at its end
+            left.append(base)
+        return look(path)
+
+    monkeypatch.setattr(Path, moment, leave)
+    with scratch(str(tmp_path)) as folder:
+        assert (left, folder.exists(), folder.parent) == ([base], True, base)
+    assert not base.exists()
+
+
 def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of that name that others may write to, or a link, is refused: it may be a trap."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

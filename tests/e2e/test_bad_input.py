@@ -7,7 +7,7 @@ import pytest
 from dregsy.embedded import images
 from tests.testbed.command import Done, Dregsy, mirror
 from tests.testbed.pushing import push
-from tests.testbed.servers import DockerRegistry, free_port
+from tests.testbed.servers import DockerRegistry
 
 BOMB = (
     "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
@@ -95,7 +95,7 @@ def test_all_problems_at_once_without_secrets(dregsy: Dregsy) -> None:
 def test_registries_that_are_not_there(dregsy: Dregsy, registry_a: DockerRegistry, repo: str) -> None:
     """A name that does not resolve and a port where nobody listens fail with that reason; others go on."""
     push(registry_a.host, repo, images.image(repo), "v1")
-    closed = f"127.0.0.1:{free_port()}"
+    closed = "127.0.0.1:1"
     config = mirror(registry_a.host, "", {"from": repo})
     del config["tasks"][0]["target"]
     config["tasks"][0]["targets"] = [{"registry": host} for host in (closed, "nowhere.invalid", registry_a.host)]

@@ -20,7 +20,7 @@ import boto3
 from aiohttp import web
 
 from tests.testbed.forwarding import without
-from tests.testbed.servers import die_with_parent, free_port, stop, wait_port
+from tests.testbed.servers import die_with_parent, logged_port, stop
 from tests.testbed.serving import Served
 
 ACCOUNT = "123456789012"
@@ -32,22 +32,25 @@ class Moto:
     """The moto server as a child process while its ``with`` lasts; ``host`` is its address."""
 
     def __init__(self, folder: Path) -> None:
-        self.host = f"127.0.0.1:{free_port()}"
+        self.host = ""
         self._log = folder / "moto.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         program = str(Path(sys.executable).parent / "moto_server")
-        address, _, port = self.host.rpartition(":")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [program, "-H", address, "-p", port],
+                [program, "-H", "127.0.0.1", "-p", "0"],
                 env={**os.environ, "MOTO_IAM_LOAD_MANAGED_POLICIES": "false"},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, which takes no lock
             )
-        wait_port(int(port), self._process, address)
+        try:
+            self.host = f"127.0.0.1:{logged_port(self._log, 'Running on http://127.0.0.1', self._process)}"
+        except BaseException:
+            stop(self._process)
+            raise
         return self
 
     def __exit__(

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -33,14 +35,20 @@ def leaks(secrets: Iterable[str], texts: Iterable[str]) -> list[tuple[str, str]]
 
 def contents(*folders: Path) -> list[str]:
     """Read all files below some folders."""
-    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
-    return [file.read_bytes().decode("latin-1") for file in files]
+    texts = []
+    places = (place for folder in folders for place in os.walk(folder))  # goes on where a folder has been removed
+    for file in (Path(place, name) for place, _, names in places for name in names):
+        with suppress(FileNotFoundError):  # it has been removed in the meantime
+            if file.is_file():
+                texts.append(file.read_bytes().decode("latin-1"))
+    return texts
 
 
 def processes_below(process: int) -> list[str]:
     """Return command lines and environments of all children of a process; those of proxies are meant for them."""
     texts = []
     for one in psutil.Process(process).children(recursive=True):
-        environ = {name: value for name, value in one.environ().items() if not name.upper().endswith("_PROXY")}
-        texts += [*one.cmdline(), *environ.values()]
+        with suppress(psutil.NoSuchProcess):  # it has ended in the meantime
+            environ = {name: value for name, value in one.environ().items() if not name.upper().endswith("_PROXY")}
+            texts += [*one.cmdline(), *environ.values()]
     return texts

@@ -2,11 +2,13 @@
 
 import ctypes
 import json
+import re
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +41,18 @@ def free_port(address: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
+@contextmanager
+def held_port(address: str = "127.0.0.1") -> Iterator[int]:
+    """Give a port that refuses connections, and that nobody else is given meanwhile.
+
+    A server may listen on it all the same if it sets SO_REUSEADDR, as nearly all do.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((address, 0))
+        yield int(holder.getsockname()[1])
+
+
 def wait_port(port: int, process: subprocess.Popen[bytes] | None = None, address: str = "127.0.0.1") -> None:
     """Return once something listens; RuntimeError when ``process`` ends before, or patience does."""
     end = time.monotonic() + PATIENCE
@@ -52,6 +66,25 @@ def wait_port(port: int, process: subprocess.Popen[bytes] | None = None, address
         else:
             return
     raise RuntimeError(f"nothing listened on port {port} within {PATIENCE} s")
+
+
+def logged_port(log: Path, words: str, process: subprocess.Popen[bytes], begin: int = 0) -> int:
+    """Read out of its log on which port a process listens: it ends the address that stands behind ``words``.
+
+    The log is read from byte ``begin`` on. RuntimeError when the process ends before, or patience does.
+    """
+    wanted = re.compile(rf"{re.escape(words)}[^\n\",]*?:([0-9]+)[\s\",]")
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with log.open("rb") as file:
+            file.seek(begin)
+            found = wanted.search(file.read().decode(errors="replace"))
+        if found:
+            return int(found[1])
+        if process.poll() is not None:
+            raise RuntimeError(f"the process ended with code {process.returncode} before it listened: see {log}")
+        time.sleep(0.002)
+    raise RuntimeError(f"the process did not listen within {PATIENCE} s: see {log}")
 
 
 def stop(process: subprocess.Popen[bytes], with_signal: signal.Signals = signal.SIGTERM) -> None:
@@ -93,6 +126,7 @@ class DockerRegistry:
         self._within = within
         self._file = folder / "config.yml"
         self._port = 0
+        self._held = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._config: dict[str, Any] = {
             "version": "0.1",
@@ -120,7 +154,9 @@ class DockerRegistry:
         return self._process
 
     def start(self) -> None:
-        """Begin to serve; on the port of the last time if there was one."""
+        """Begin to serve; on the port of the last time if there was one, which nobody else was given meanwhile."""
+        if not self._port and not self._within:  # elsewhere it finds a free one itself
+            self._port = self._held.enter_context(held_port(self._address))
         self._config["http"]["addr"] = f"{_bracketed(self._address)}:{self._port}"
         self._file.write_text(json.dumps(self._config))
         begin = self.log.stat().st_size if self.log.exists() else 0
@@ -132,9 +168,10 @@ class DockerRegistry:
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread of ours holds a lock that prctl needs
             )
         try:
-            self._port = self._wait_listening(begin)
+            self._port = logged_port(self.log, "listening on ", self._process, begin)
         except BaseException:
-            stop(self._process)
+            with self._held:
+                stop(self._process)
             raise
         self.host = f"{_bracketed(self._address)}:{self._port}"
 
@@ -166,22 +203,8 @@ class DockerRegistry:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
-
-    def _wait_listening(self, begin: int) -> int:
-        """Read the port out of the log: it chose a free one itself, so that no other test can take it before."""
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            with self.log.open("rb") as log:
-                log.seek(begin)
-                _, found, rest = log.read().decode(errors="replace").partition("listening on ")
-            port = rest.partition('"')[0].partition(",")[0].rpartition(":")[2]
-            if found and port.isdigit() and '"' in rest:
-                return int(port)
-            if self.process.poll() is not None:
-                raise RuntimeError(f"docker-registry ended with code {self.process.returncode}: see {self.log}")
-            time.sleep(0.002)
-        raise RuntimeError(f"docker-registry did not listen within {PATIENCE} s: see {self.log}")
+        with self._held:
+            self.stop()
 
 
 def _bracketed(address: str) -> str:

@@ -13,7 +13,6 @@ from dregsy.errors import CredentialsError
 from tests.testbed.certificates import Authority
 from tests.testbed.google import REFRESH_TOKEN, Google, with_other_key
 from tests.testbed.raw import ForwardProxy
-from tests.testbed.servers import free_port
 
 HOST = "europe-west3-docker.pkg.dev"
 NO_MACHINE = {"NO_GCE_CHECK": "true"}
@@ -24,6 +23,12 @@ def google() -> Iterator[Google]:
     """Google's servers."""
     with Google() as server:
         yield server
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose firmware says nothing, also when the tests run on one of Google's."""
+    monkeypatch.setattr(gcp, "_PRODUCT", tmp_path / "product_name")
 
 
 async def fetch(home: Path, environ: dict[str, str]) -> tuple[str, str, float]:
@@ -104,7 +109,7 @@ async def test_person(authority: Authority, tmp_path: Path, monkeypatch: pytest.
 
 async def test_metadata_server(google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """GCE_METADATA_HOST is believed: no request is made to find out whether it is one, and none goes by a proxy."""
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
 
     found = await fetch(tmp_path, {"GCE_METADATA_HOST": google.host})
 
@@ -112,6 +117,7 @@ async def test_metadata_server(google: Google, tmp_path: Path, monkeypatch: pyte
     assert google.asked == ["metadata"]
 
 
+@pytest.mark.usefixtures("nowhere")
 async def test_metadata_server_is_searched(google: Google, tmp_path: Path) -> None:
     """A machine's own metadata server is told by its answer; what is another cloud's is left alone."""
     environ = {"GCE_METADATA_IP": google.host, "GCE_METADATA_TIMEOUT": "5"}
@@ -125,10 +131,11 @@ async def test_metadata_server_is_searched(google: Google, tmp_path: Path) -> No
     assert found[1] == google.tokens[-1]
 
 
+@pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize("timeout", ["soon", "", "0.1"])
 async def test_nothing(tmp_path: Path, timeout: str) -> None:
     """Without any credentials there is no login, and that is known for a while."""
-    environ = {"GCE_METADATA_IP": f"127.0.0.1:{free_port()}", "GCE_METADATA_TIMEOUT": timeout}
+    environ = {"GCE_METADATA_IP": "127.0.0.1:1", "GCE_METADATA_TIMEOUT": timeout}
 
     assert await fetch(tmp_path, environ) == ("", "", gcp.NOTHING_SECONDS)
     assert await fetch(tmp_path, NO_MACHINE) == ("", "", gcp.NOTHING_SECONDS)
@@ -226,7 +233,7 @@ async def test_odd_answer(google: Google, tmp_path: Path, answer: tuple[int, dic
 async def test_token_server_is_down(google: Google, tmp_path: Path) -> None:
     """A server that does not answer is told from one that refuses."""
     path = google.service_account(tmp_path)
-    path.write_text(path.read_text().replace(google.host, f"127.0.0.1:{free_port()}"))
+    path.write_text(path.read_text().replace(google.host, "127.0.0.1:1"))
 
     said = await refuse(tmp_path, {"GOOGLE_APPLICATION_CREDENTIALS": str(path)})
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dregsy.cloud import gcp
 from dregsy.credentials import CLOUD_PAUSE, REFUSAL, SHARED_SECONDS
 from dregsy.errors import CredentialsError, RegistryError, Unauthorized
 from dregsy.model.aws import Aws, AwsIdentity
@@ -289,11 +290,12 @@ async def test_google_is_asked_last(home: Home) -> None:
     assert google.asked == []
 
 
-async def test_without_credentials_google_is_asked_as_nobody(home: Home) -> None:
+async def test_without_credentials_google_is_asked_as_nobody(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Public images need no login; the search is not repeated for each of them, and there is advice for the others."""
     with Google() as other_cloud:
         other_cloud.flavour = "Other"
-        logins = home.logins({"GCE_METADATA_IP": other_cloud.host})
+        monkeypatch.setattr(gcp, "_PRODUCT", home.folder / "none")  # the tests may run on a machine of Google's
+        logins = home.logins({"GCE_METADATA_IP": other_cloud.host, "GCE_METADATA_TIMEOUT": "10"})
         for _ in range(3):
             assert await logins.login_for(Endpoint("gcr.io"), "a") == NOBODY
 

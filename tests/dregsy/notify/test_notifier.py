@@ -17,7 +17,7 @@ from tests.dregsy.reports.runs import copied, current, failed, report, task
 from tests.testbed.inbox import Hooks, MailServer
 
 AT_ONCE = Backoff(attempts=3, patience=10.0, random=lambda: 0.0)
-WAYS = Ways({}, backoff=AT_ONCE)
+WAYS = Ways({}, backoff=AT_ONCE, flush=60.0)
 
 
 def ended(*outcomes: Outcome, name: str = "nightly") -> TaskFinished:

@@ -225,14 +225,13 @@ async def test_all_who_wait_share_one_refusal(clients: Registries) -> None:
 @pytest.mark.parametrize("down", [0.0, 3600.0])
 async def test_a_registry_that_comes_up_later_is_found(tmp_path: Path, down: float) -> None:
     """A registry that was not reached fails at once for a while; then it is asked again."""
-    registry = DockerRegistry(tmp_path)
-    with registry:
-        pass
-    async with registries(timeouts=Timeouts(down=down)) as clients:
-        client = clients.at(at(registry.host))
-        with pytest.raises(Unreachable, match="cannot connect"):
-            await client.ping()
-        with registry:
+    with DockerRegistry(tmp_path) as registry:
+        registry.stop()
+        async with registries(timeouts=Timeouts(down=down)) as clients:
+            client = clients.at(at(registry.host))
+            with pytest.raises(Unreachable, match="cannot connect"):
+                await client.ping()
+            registry.start()
             if down:
                 with pytest.raises(Unreachable, match="cannot connect"):
                     await client.ping()

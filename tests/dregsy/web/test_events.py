@@ -27,6 +27,7 @@ class Reader:
         self.writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         head = await self.reader.readline()
         if not head:
+            self.close()
             raise ConnectionResetError
         self.status = int(head.split()[1])
         while (await self.reader.readline()).strip():
