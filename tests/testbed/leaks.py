@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -33,8 +35,22 @@ def leaks(secrets: Iterable[str], texts: Iterable[str]) -> list[tuple[str, str]]
 
 def contents(*folders: Path) -> list[str]:
     """Read all files below some folders."""
-    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
-    return [file.read_bytes().decode("latin-1") for file in files]
+    return [content.decode("latin-1") for _, content in files_below(*folders)]
+
+
+def files_below(*folders: Path) -> Iterator[tuple[Path, bytes]]:
+    """Read all files below some folders, one after the other; whoever works there may delete some meanwhile."""
+    for folder in folders:
+        for place, _, names in os.walk(folder, onerror=_unless_gone):
+            for file in (Path(place, name) for name in names):
+                with suppress(FileNotFoundError):
+                    if file.is_file():
+                        yield file, file.read_bytes()
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def processes_below(process: int) -> list[str]:
