@@ -107,10 +107,11 @@ def test_ended_in_each_phase(name: str, way: str, tmp_path: Path, registry_a: Do
             gate.wait()
             wait_until(lambda: is_still(list(proxy.seen), phase))
             finish_off(process, way, dregsy.folder / "out")
-            blobs, manifests = arrived(proxy, "blobs"), arrived(proxy, "manifests")
+            manifests = arrived(proxy, "manifests")
         assert secrets_below(dregsy.folder / "state", tmp_path / "tmp") == []
         halfway = dregsy.run("verify", "--deep", "--json", "-config", file.write(registry_a.host, target.host))
         assert set(json.loads(halfway.out)["counts"]) <= {"whole", "missing"}
+        blobs = target.blobs(repo)
         with RecordingProxy(target.host) as proxy, RecordingProxy(registry_a.host) as source:
             assert dregsy.run("-config", file.write(source.host, proxy.host)).code == 0
             assert arrived(proxy, "blobs") == {*map(str, {**index.blobs, **other.blobs})} - blobs
