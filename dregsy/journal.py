@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from dregsy.database import opened
 from dregsy.model.digest import Digest
 from dregsy.model.ref import is_repository
 from dregsy.model.report import Listener, Warned
@@ -29,8 +30,6 @@ FRESH = 900.0
 
 _FILE = "facts-1.db"
 """Another layout of the tables is another file: versions of dregsy that share a folder don't meet."""
-_BUSY = 2.0
-"""How long, in seconds, another process may keep the file to itself."""
 _DAY = 86400.0
 _MOST = 100_000
 """How many tags, and how many places of blobs, are remembered; those unseen for longest go first."""
@@ -287,11 +286,8 @@ class _Store:
 
 def _connected(name: str) -> sqlite3.Connection:
     """Open the tables, or make them; sqlite3.Error when they cannot be used."""
-    db = sqlite3.connect(name, timeout=_BUSY, isolation_level="IMMEDIATE")
+    db = opened(name, _TABLES)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.executescript(_TABLES)
         for probe in _PROBES:
             db.execute(probe).fetchall()
     except sqlite3.Error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dregsy.database import opened
 from dregsy.log import label, one_line
 from dregsy.model.report import CopyFinished, Event, Listener, Outcome, Status, Warned
 from dregsy.private import own
@@ -27,7 +28,6 @@ LONGEST = 1000
 """The most characters of a reason that are kept."""
 
 _FILE = "history-1.db"
-_BUSY = 2.0
 _BATCH = 500
 """After how many new entries the oldest are sorted out."""
 _TABLE = """
@@ -178,10 +178,7 @@ class History:
             if self._folder is not None:
                 own(self._folder)
             name = str(self._folder / _FILE) if self._folder else ":memory:"
-            self._db = sqlite3.connect(name, timeout=_BUSY, isolation_level="IMMEDIATE")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_TABLE)
+            self._db = opened(name, _TABLE)
             self._sort_out(self._db)
             self._db.commit()
         return self._db

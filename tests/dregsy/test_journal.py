@@ -2,11 +2,12 @@ import asyncio
 import sqlite3
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
+from dregsy import database
 from dregsy import journal as module
 from dregsy.journal import FRESH, NAME, Journal
 from dregsy.model.digest import Digest
@@ -298,9 +299,21 @@ async def test_a_volume_that_a_new_pod_mounts(shelf: Shelf) -> None:
     assert (shelf.heard, shelf.folder.stat().st_mode & 0o777) == ([], 0o700)
 
 
+async def test_begun_by_many_at_once(tmp_path: Path) -> None:
+    """Of those that find no journal and make one at the same moment, each works with the file."""
+    for number in range(20):
+        shelf = Shelf(tmp_path / f"{number}")
+        async with AsyncExitStack() as stack:
+            every = [await stack.enter_async_context(shelf.journal()) for _ in range(8)]
+            for journal in every:
+                learn(journal)
+            assert await asyncio.gather(*map(knows, every)) == [(True, True, True)] * 8
+        assert shelf.heard == []
+
+
 async def test_kept_by_another_process(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where another process doesn't let go of the file, there is none: what is struck out is nowhere believed."""
-    monkeypatch.setattr(module, "_BUSY", 0.01)
+    monkeypatch.setattr(database, "BUSY", 0.01)
     async with shelf.journal() as journal:
         learn(journal)
         await journal.flush()

@@ -26,6 +26,7 @@ from tests.e2e.test_signals import end, wait_for, wait_until
 from tests.testbed.command import Dregsy, mirror
 from tests.testbed.copying import Workshop, rule, task
 from tests.testbed.faults import Fault, Gate, Seen
+from tests.testbed.leaks import files_below
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
@@ -82,8 +83,7 @@ def secrets_below(*folders: Path) -> list[str]:
     """Name the files that hold the password, in whatever coding."""
     pair = base64.b64encode(f"alice:{PASSWORD}".encode())
     forms = (PASSWORD.encode(), AUTH.encode(), pair, base64.b64encode(PASSWORD.encode()))
-    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
-    return [str(file) for file in files if any(form in file.read_bytes() for form in forms)]
+    return [str(file) for file, content in files_below(*folders) if any(form in content for form in forms)]
 
 
 @pytest.mark.parametrize("way", ["kill -9", "SIGTERM twice"])
@@ -107,10 +107,11 @@ def test_ended_in_each_phase(name: str, way: str, tmp_path: Path, registry_a: Do
             gate.wait()
             wait_until(lambda: is_still(list(proxy.seen), phase))
             finish_off(process, way, dregsy.folder / "out")
-            blobs, manifests = arrived(proxy, "blobs"), arrived(proxy, "manifests")
+            manifests = arrived(proxy, "manifests")
         assert secrets_below(dregsy.folder / "state", tmp_path / "tmp") == []
         halfway = dregsy.run("verify", "--deep", "--json", "-config", file.write(registry_a.host, target.host))
         assert set(json.loads(halfway.out)["counts"]) <= {"whole", "missing"}
+        blobs = target.blobs(repo)
         with RecordingProxy(target.host) as proxy, RecordingProxy(registry_a.host) as source:
             assert dregsy.run("-config", file.write(source.host, proxy.host)).code == 0
             assert arrived(proxy, "blobs") == {*map(str, {**index.blobs, **other.blobs})} - blobs

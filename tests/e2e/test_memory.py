@@ -15,6 +15,8 @@ from tests.testbed.usage import used_by
 MIB = 2**20
 SIZE = 1024
 LIMIT_MIB = 100
+PATIENCE = 300.0
+"""How long, in seconds, a registry may take to write such a layer to a slow disk."""
 
 
 def layer() -> Iterator[bytes]:
@@ -56,7 +58,7 @@ def push_big(host: str) -> str:
         "config": named,
         "layers": [{"mediaType": f"{kind}layer.v1.tar", "size": SIZE * MIB, "digest": digest}],
     }
-    connection = http.client.HTTPConnection(host, timeout=60)
+    connection = http.client.HTTPConnection(host, timeout=PATIENCE)
     upload(connection, digest, SIZE * MIB, layer())
     upload(connection, named["digest"], len(config), iter([config.encode()]))
     headers = {"Content-Type": str(document["mediaType"])}

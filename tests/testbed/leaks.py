@@ -35,13 +35,22 @@ def leaks(secrets: Iterable[str], texts: Iterable[str]) -> list[tuple[str, str]]
 
 def contents(*folders: Path) -> list[str]:
     """Read all files below some folders."""
-    texts = []
-    places = (place for folder in folders for place in os.walk(folder))  # goes on where a folder has been removed
-    for file in (Path(place, name) for place, _, names in places for name in names):
-        with suppress(FileNotFoundError):  # it has been removed in the meantime
-            if file.is_file():
-                texts.append(file.read_bytes().decode("latin-1"))
-    return texts
+    return [content.decode("latin-1") for _, content in files_below(*folders)]
+
+
+def files_below(*folders: Path) -> Iterator[tuple[Path, bytes]]:
+    """Read all files below some folders, one after the other; whoever works there may delete some meanwhile."""
+    for folder in folders:
+        for place, _, names in os.walk(folder, onerror=_unless_gone):
+            for file in (Path(place, name) for name in names):
+                with suppress(FileNotFoundError):
+                    if file.is_file():
+                        yield file, file.read_bytes()
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def processes_below(process: int) -> list[str]:

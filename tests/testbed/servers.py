@@ -187,6 +187,11 @@ class DockerRegistry:
                 place.mkdir(parents=True, exist_ok=True)
                 (place / "link").write_text(str(digest))
 
+    def blobs(self, repository: str) -> set[str]:
+        """Return the digests of the blobs that a repository has, whoever heard of it."""
+        folder = self.data / "docker/registry/v2/repositories" / repository / "_layers"
+        return {f"{link.parent.parent.name}:{link.parent.name}" for link in folder.glob("*/*/link")}
+
     def blob_file(self, digest: Digest) -> Path:
         """Return the file in which a blob's or manifest's bytes are kept, for all repositories."""
         return self.data / "docker/registry/v2/blobs" / digest.algorithm / digest.hex[:2] / digest.hex / "data"

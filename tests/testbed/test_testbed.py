@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import shutil
 import signal
 import ssl
 import uuid
@@ -13,6 +14,7 @@ import pytest
 
 from dregsy.embedded.images import image, index
 from tests.testbed.certificates import Authority
+from tests.testbed.leaks import files_below
 from tests.testbed.proxy import Fault, Gate, Paging, RecordingProxy
 from tests.testbed.pushing import basic, bearer, push
 from tests.testbed.servers import DockerRegistry
@@ -71,6 +73,22 @@ def blob_path(repo: str) -> str:
 def blob_of(repo: str) -> bytes:
     """Return that layer."""
     return image(repo).blobs[image(repo).top.blobs[1].digest]
+
+
+def test_files_that_vanish_while_they_are_looked_at(tmp_path: Path) -> None:
+    """All files at any depth are read; those that are gone before their turn, with their folders or not, are not."""
+    every = {tmp_path / name: name.encode() for name in ("1", "2", "a/3", "a/b/4")}
+    (tmp_path / "a/b").mkdir(parents=True)
+    for file, content in every.items():
+        file.write_bytes(content)
+    assert dict(files_below(tmp_path, tmp_path / "none")) == every
+
+    found = files_below(tmp_path)
+    first, _ = next(found)
+    for file in every.keys() - {first}:
+        file.unlink()
+    shutil.rmtree(tmp_path / "a")
+    assert list(found) == []
 
 
 def test_a_registry_comes_back_with_its_data(tmp_path: Path, skopeo: Skopeo) -> None:

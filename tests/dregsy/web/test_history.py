@@ -1,6 +1,7 @@
 import asyncio
 import os
 import sqlite3
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from dregsy.model.plan import Copy
@@ -99,6 +100,21 @@ async def test_bounds(tmp_path: Path) -> None:
     db.close()
     assert MOST_IN_MEMORY <= kept < 2 * MOST_IN_MEMORY
     assert rows < 3 * MOST_IN_MEMORY
+
+
+async def test_begun_by_many_at_once(tmp_path: Path) -> None:
+    """Of those that find no history and make one at the same moment, each works with the file."""
+    heard: list[Event] = []
+    for folder in (tmp_path / f"{number}" for number in range(20)):
+        async with AsyncExitStack() as stack:
+            every = [
+                await stack.enter_async_context(History(folder, 3600.0, heard.append, now=Years())) for _ in range(8)
+            ]
+            for number, history in enumerate(every):
+                history(CopyFinished(copied(str(number))))
+        async with History(folder, 3600.0, heard.append, now=Years()) as history:
+            assert len(await tags(history)) == 8
+    assert heard == []
 
 
 async def test_a_file_that_is_none(tmp_path: Path) -> None:
