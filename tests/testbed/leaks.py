@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -41,6 +42,7 @@ def processes_below(process: int) -> list[str]:
     """Return command lines and environments of all children of a process; those of proxies are meant for them."""
     texts = []
     for one in psutil.Process(process).children(recursive=True):
-        environ = {name: value for name, value in one.environ().items() if not name.upper().endswith("_PROXY")}
-        texts += [*one.cmdline(), *environ.values()]
+        with suppress(psutil.NoSuchProcess):  # it has ended in the meantime
+            environ = {name: value for name, value in one.environ().items() if not name.upper().endswith("_PROXY")}
+            texts += [*one.cmdline(), *environ.values()]
     return texts
