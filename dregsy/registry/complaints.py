@@ -84,7 +84,16 @@ _MEANINGS = (
     _Meaning(Unreachable, ("no such host",), hint="check the registry's name and this machine's DNS"),
     _Meaning(
         Unreachable,
-        ("connection refused", "timeout", "no route to host", "network is unreachable", "connection reset", "eof"),
+        (
+            "connection refused",
+            "timeout",
+            "no route to host",
+            "network is unreachable",
+            "connection reset",
+            "eof",
+            "write: broken pipe",
+            "use of closed network connection",
+        ),
         retryable=True,
         hint="check the address, and that the registry is running",
     ),

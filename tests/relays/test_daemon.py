@@ -1,6 +1,7 @@
 import asyncio
 import socket
 import subprocess
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tests.testbed.dockerd import Dockerd
 from tests.testbed.faults import Fault, Gate
 from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
-from tests.testbed.servers import DockerRegistry, free_port
+from tests.testbed.servers import DockerRegistry
 
 NOWHERE = "127.0.0.1:1"
 
@@ -138,16 +139,25 @@ async def test_a_daemon_that_is_down_is_a_passing_fault(tmp_path: Path) -> None:
     assert found == []
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port on which dockerd may listen, and which nobody is given who asks for any."""
+    with socket.socket() as holding:
+        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as dockerd does
+        holding.bind(("127.0.0.1", 0))
+        yield holding.getsockname()[1]
+
+
 @pytest.mark.parametrize("ambient", [False, True])
 async def test_tcp_with_tls_ignores_the_environments_certificates(
-    tmp_path: Path, authority: Authority, ambient: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, authority: Authority, ambient: bool, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DOCKER_HOST and friends are used when nothing is configured; CA bundles meant for the web are not."""
     certificate, key = authority.issue(f"dockerd-{ambient}")
     client, client_key = authority.issue(f"docker-client-{ambient}", client=True)
     for name, origin in (("ca.pem", authority.ca_file), ("cert.pem", client), ("key.pem", client_key)):
         (tmp_path / name).write_bytes(origin.read_bytes())
-    address = f"tcp://127.0.0.1:{free_port()}"
+    address = f"tcp://127.0.0.1:{port}"
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     monkeypatch.setenv("DOCKER_HOST", address if ambient else f"tcp://{NOWHERE}")

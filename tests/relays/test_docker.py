@@ -503,7 +503,6 @@ async def test_a_daemon_that_hangs_is_not_waited_for_long(
     tmp_path: Path, repo: str, registry_a: DockerRegistry, registry_b: DockerRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be taken away from it is told, however many names there are, and the copy ends."""
-    monkeypatch.setattr("relays.daemon.ANSWER_SECONDS", 0.5)
     image = images.image(repo)
     push(registry_a.host, repo, image, "v1")
     gate = Gate()
@@ -517,6 +516,7 @@ async def test_a_daemon_that_hangs_is_not_waited_for_long(
         async with relaying(own, tmp_path, events=events) as relay, asyncio.TaskGroup() as group:
             running = group.create_task(relay.copy(copy, Endpoint(registry_a.host), [Endpoint(target.host)] * 3))
             await gate.arrival()
+            monkeypatch.setattr("relays.daemon.ANSWER_SECONDS", 0.5)  # not before: the daemon may have begun slowly
             own.process.send_signal(signal.SIGSTOP)
             running.cancel()
         own.process.send_signal(signal.SIGCONT)
@@ -555,10 +555,12 @@ async def test_bytes_are_told_while_they_arrive(
     image = images.image(repo.replace("/", "-"), size=2**21)  # shares no layer with other tests
     push(registry_a.host, repo, image, "v1")
     targets = (Ref(registry_b.host, f"{repo}/one", "v1"), Ref(registry_b.host, f"{repo}/two", "v1"))
-    copy = order(Ref(registry_a.host, repo), image.digest, *targets)
     events: list[Event] = []
-    async with relaying(dockerd, tmp_path, events=events) as relay:
-        results = await relay.copy(copy, Endpoint(registry_a.host), [Endpoint(registry_b.host)] * 2)
+    slowly = Fault(path="/blobs/", method="GET", delay=0.01, times=-1)  # dockerd tells ten times a second, at most
+    with RecordingProxy(registry_a.host, slowly) as source:
+        copy = order(Ref(source.host, repo), image.digest, *targets)
+        async with relaying(dockerd, tmp_path, events=events) as relay:
+            results = await relay.copy(copy, Endpoint(source.host), [Endpoint(registry_b.host)] * 2)
 
     told = sum(event.bytes_read for event in events if isinstance(event, CopyProgress))
     assert told == sum(layer.size for layer in image.top.blobs if layer != image.top.config)

@@ -16,6 +16,9 @@ from dregsy.embedded.server import Transports, end, record
 PATIENCE = 60.0
 """The longest, in seconds, that an application may take to begin or to end."""
 
+BUFFER = 2**18
+"""The bytes of a connection that the kernel may hold each way, which are lost when it breaks: else it is megabytes."""
+
 
 class Served(ABC):
     """An application that is served while its ``with`` lasts; ``host`` is its address as references have it."""
@@ -56,6 +59,8 @@ class Served(ABC):
         )
         transports: Transports = {}
         listening = socket.create_server(("127.0.0.1", 0))
+        for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):  # connections get what their listener has
+            listening.setsockopt(socket.SOL_SOCKET, buffer, BUFFER)
         try:
             await runner.setup()
             transports = record(runner)

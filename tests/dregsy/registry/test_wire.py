@@ -227,12 +227,18 @@ async def test_an_upload_that_nobody_confirms() -> None:
         writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
 
+    async def never(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await head(reader)
+        await reader.readexactly(1)
+        await reader.read()
+
     async with RawServer(late) as server:
         patient = Wire(Endpoint("127.0.0.1"), {}, Timeouts(first=0.01, read=0.01))
         response = await patient.exchange("PUT", f"http://{server.host}/", {}, Body(1, lambda: once(b"x")))
         assert response.status == 201
         await response.release()
         await patient.close()
+    async with RawServer(never) as server:
         hasty = Wire(Endpoint("127.0.0.1"), {}, Timeouts(commit=0.01))
         with pytest.raises(Unreachable, match="did not answer in time"):
             await hasty.exchange("PUT", f"http://{server.host}/", {}, Body(1, lambda: once(b"x")))
