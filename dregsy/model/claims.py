@@ -1,5 +1,7 @@
 """Who writes which tag: two mappings that would overwrite each other's images are told apart here."""
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dregsy.model.plan import Copy, Rule
@@ -16,6 +18,29 @@ class Claim:
     task: str
 
 
+class _Held:
+    """Who has which tag, by repository, so that what many tags have in common is kept once."""
+
+    def __init__(self) -> None:
+        self._tags: dict[tuple[str, str], dict[str | None, Claim]] = {}
+
+    def claim(self, place: Place) -> Claim | None:
+        """Return whose a tag is, or None."""
+        host, repository, tag = place
+        return self._tags.get((host, repository), {}).get(tag)
+
+    def give(self, place: Place, claim: Claim) -> None:
+        """Let a claim have a tag, unless another has it."""
+        host, repository, tag = place
+        self._tags.setdefault((host, repository), {}).setdefault(tag, claim)
+
+    def all(self) -> Iterator[tuple[Place, Claim]]:
+        """Give all tags with their claims."""
+        for (host, repository), tags in self._tags.items():
+            for tag, claim in tags.items():
+                yield (host, repository, tag), claim
+
+
 class Claims:
     """The tags that the tasks of a plan write; the first that claims one has it until its task runs again.
 
@@ -23,22 +48,21 @@ class Claims:
     """
 
     def __init__(self) -> None:
-        self._of_task: dict[str, dict[Place, Claim]] = {}
-        self._before: dict[str, dict[Place, Claim]] = {}
+        self._of_task: defaultdict[str, _Held] = defaultdict(_Held)
+        self._before: dict[str, _Held] = {}
         self._unknown: dict[str, list[Unknown]] = {}
 
     def begin(self, task: str) -> None:
         """Forget what a task claimed in its run before."""
-        self._before[task] = self._of_task.pop(task, {})
-        self._of_task[task] = {}
+        self._before[task] = self._of_task.pop(task, _Held())
         self._unknown[task] = []
 
     def keep(self, task: str, unknown: Unknown) -> None:
         """Keep free what could not be listed; what its mapping claimed in the run before it claims again."""
         self._unknown[task].append(unknown)
-        for place, claim in self._before[task].items():
+        for place, claim in self._before[task].all():
             if claim.where == unknown.rule.where:
-                self._of_task[task].setdefault(place, claim)
+                self._of_task[task].give(place, claim)
 
     def release(self, task: str, rule: Rule, repository: str | None) -> None:
         """Keep no longer free what is now going to be listed."""
@@ -66,13 +90,14 @@ class Claims:
                 continue
             holder = self._holder(target)
             if holder is None:
-                self._of_task.setdefault(task, {})[target.place] = claim
+                self._of_task[task].give(target.place, claim)
             elif holder.source != claim.source:
                 refused[position] = holder
         return refused
 
     def _holder(self, target: Ref) -> Claim | None:
-        return next((held[target.place] for held in self._of_task.values() if target.place in held), None)
+        place = target.place
+        return next((claim for held in self._of_task.values() if (claim := held.claim(place))), None)
 
 
 def _claim(copy: Copy) -> Claim:
