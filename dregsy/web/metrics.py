@@ -4,7 +4,6 @@ Labels come from the config file and from this project; what is about hosts is i
 """
 
 import time
-from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -23,10 +22,10 @@ from dregsy.model.report import (
     Outcome,
     Reloaded,
     Report,
-    Status,
     TaskFinished,
     TaskStarted,
 )
+from dregsy.web.freshness import Freshness
 from dregsy.web.pending import Pending
 from dregsy.web.traffic import Traffic
 
@@ -42,7 +41,6 @@ class Metrics:
         self._now = now
         self._pending = Pending()
         self._tasks: set[str] = set()
-        self._mappings: set[tuple[str, str]] = set()
         self._traffic = Traffic(self.registry)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -53,12 +51,7 @@ class Metrics:
             "task_last_success_timestamp_seconds", "When a run last left nothing undone.", "task"
         )
         self._age = self._gauge("task_since_success_seconds", "How long ago that was.", "task")
-        self._fresh = self._gauge(
-            "mapping_last_success_timestamp_seconds",
-            "When all that the mapping means was last at its targets.",
-            "task",
-            "mapping",
-        )
+        self._fresh = Freshness(self.registry)
         self._copies = self._counter(
             "copies", "Images, once for each target, by how that ended.", "task", "outcome", "reason"
         )
@@ -138,10 +131,7 @@ class Metrics:
         if report.ok:
             self._success.labels(task.name).set(report.finished)
             self._age.labels(task.name).set_function(partial(self._since, report.finished))
-        undone = {one.copy.where for one in report.outcomes if one.status not in {Status.COPIED, Status.CURRENT}}
-        for rule, mapping in zip(task.rules, mappings(task), strict=True):
-            if not report.interrupted and rule.where not in undone:
-                self._fresh.labels(task.name, mapping).set(report.finished)
+        self._fresh.finished(report)
 
     def _since(self, moment: float) -> float:
         return max(0.0, self._now() - moment)
@@ -153,10 +143,8 @@ class Metrics:
         names = {task.name for task in tasks}
         for name in self._tasks - names:
             self._forget_task(name)
-        fresh = {(task.name, mapping) for task in tasks for mapping in mappings(task)}
-        for labels in self._mappings - fresh:
-            self._fresh.remove(*labels)
-        self._tasks, self._mappings = names, fresh
+        self._fresh.take_up(tasks)
+        self._tasks = names
         for name in names:
             self._begin(name)
 
@@ -173,17 +161,6 @@ class Metrics:
         gauges = (self._duration, self._success, self._age, self._queued, self._running)
         for metric in (*counters, self._unasked, *gauges):
             metric.remove_by_labels({"task": task})
-
-
-def mappings(task: Task) -> list[str]:
-    """Name the mappings of a task, by what they are ``from``; those that come later with the same get a number."""
-    counts: Counts[str] = Counts()
-    names: list[str] = []
-    for rule in task.rules:
-        counts[rule.source.text] += 1
-        number = counts[rule.source.text]
-        names.append(rule.source.text if number == 1 else f"{rule.source.text}#{number}")
-    return names
 
 
 def why(outcome: Outcome) -> str:
