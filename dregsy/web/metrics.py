@@ -47,6 +47,7 @@ class Metrics:
         Info("dregsy_build", "What runs.", registry=self.registry).info({"version": __version__})
         self._runs = self._counter("task_runs", "Runs of the task that ended.", "task", "result")
         self._duration = self._gauge("task_last_run_duration_seconds", "How long the last run took.", "task")
+        self._well = self._gauge("task_last_run_succeeded", "Whether the last run left nothing undone.", "task")
         self._success = self._gauge(
             "task_last_success_timestamp_seconds", "When a run last left nothing undone.", "task"
         )
@@ -128,6 +129,7 @@ class Metrics:
         self._runs.labels(task.name, result).inc()
         self._duration.labels(task.name).set(report.finished - report.started)
         self._unasked.labels(task.name).inc(report.saved)
+        self._well.labels(task.name).set(report.ok)
         if report.ok:
             self._success.labels(task.name).set(report.finished)
             self._age.labels(task.name).set_function(partial(self._since, report.finished))
@@ -158,7 +160,7 @@ class Metrics:
 
     def _forget_task(self, task: str) -> None:
         counters = (self._runs, self._copies, self._copies_retried, self._read, self._written, self._saved)
-        gauges = (self._duration, self._success, self._age, self._queued, self._running)
+        gauges = (self._duration, self._well, self._success, self._age, self._queued, self._running)
         for metric in (*counters, self._unasked, *gauges):
             metric.remove_by_labels({"task": task})
 

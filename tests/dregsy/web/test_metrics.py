@@ -81,6 +81,22 @@ def test_time_since_the_last_success() -> None:
     assert book.of("task_last_success") == {'task_last_success_timestamp_seconds{task="nightly"}': 1010}
 
 
+@pytest.mark.parametrize(
+    ("status", "interrupted", "well"), [(Status.FAILED, False, 0), (Status.COPIED, True, 0), (Status.CURRENT, False, 1)]
+)
+def test_whether_the_last_run_succeeded(status: Status, interrupted: bool, well: int) -> None:
+    """That is told after the first run, of the last one alone, and goes with the task."""
+    book = Book(one := task())
+    states = [book.of("task_last_run_s")]
+    book(report(one, outcome(Status.COPIED if well == 0 else Status.FAILED)))
+    book(report(one, outcome(status), interrupted=interrupted))
+    states.append(book.of("task_last_run_s"))
+    book(Reloaded(ok=True, tasks=(task("other"),)))
+    states.append(book.of("task_last_run_s"))
+
+    assert states == [{}, {'task_last_run_succeeded{task="nightly"}': well}, {}]
+
+
 def test_copies_by_outcome_and_reason() -> None:
     """Why it was copied, or left alone, and of a failure its kind."""
     book = Book(task())
