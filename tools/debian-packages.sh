@@ -2,7 +2,7 @@
 # Installs the Debian packages that the tests and benchmarks need, or says which are missing.
 # With arguments: installs just those.
 set -eu
-packages=${*:-"docker-registry skopeo docker.io podman busybox-static openssl curl chromium"}
+packages=${*:-"docker-registry skopeo docker.io podman busybox-static openssl curl chromium prometheus"}
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $package"

@@ -1,5 +1,6 @@
 """``dregsy health`` asks a dregsy that runs on this machine how it is, for health checks without an HTTP client."""
 
+import errno
 from typing import TYPE_CHECKING
 
 import click
@@ -7,9 +8,15 @@ import click
 from dregsy.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dregsy.model.listen import Listen
 
 _LONGEST = 1000
+_LOOPBACK_6 = "::1"
+"""Asked, too, where no host is told: ``[::]:8080`` takes no connections to 127.0.0.1."""
+_NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+"""What asking ::1 fails with on machines without IPv6."""
 
 
 @click.command("health")
@@ -36,9 +43,17 @@ def command(address: str, *, if_served: bool, timeout: float) -> int:
         place = Listen.parse(address)
     except ValueError as error:
         raise UsageError(f"address {address!r} {error}", hint="give what 'listen' says, such as ':8080'") from None
-    is_well, text = _asked(place, timeout)
+    places = [place, Listen(_LOOPBACK_6, place.port)] if address.strip().startswith(":") else [place]
+    is_well, text = _answer(places, timeout)
     click.echo(text if is_well is not None else f"cannot tell: {text}")
     return 0 if is_well or (is_well is None and if_served) else 1
+
+
+def _answer(places: "Sequence[Listen]", timeout: float) -> tuple[bool | None, str]:
+    """Return what the first dregsy says that is at one of these places, or else what the first place has."""
+    answers = (_asked(place, timeout) for place in places)
+    first = next(answers)
+    return first if first[0] is not None else next((one for one in answers if one[0] is not None), first)
 
 
 def _asked(place: "Listen", timeout: float) -> tuple[bool | None, str]:
@@ -55,6 +70,8 @@ def _asked(place: "Listen", timeout: float) -> tuple[bool | None, str]:
     except TimeoutError:
         return False, f"no answer from {place} within {timeout:g} s"
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, OSError) and error.errno in _NOT_HERE:
+            return None, f"nobody listens on {place}"
         return False, f"no answer from {place}: {error or type(error).__name__}"
     finally:
         connection.close()

@@ -4,7 +4,6 @@ Labels come from the config file and from this project; what is about hosts is i
 """
 
 import time
-from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -23,10 +22,10 @@ from dregsy.model.report import (
     Outcome,
     Reloaded,
     Report,
-    Status,
     TaskFinished,
     TaskStarted,
 )
+from dregsy.web.freshness import Freshness
 from dregsy.web.pending import Pending
 from dregsy.web.traffic import Traffic
 
@@ -42,23 +41,18 @@ class Metrics:
         self._now = now
         self._pending = Pending()
         self._tasks: set[str] = set()
-        self._mappings: set[tuple[str, str]] = set()
         self._traffic = Traffic(self.registry)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         Info("dregsy_build", "What runs.", registry=self.registry).info({"version": __version__})
         self._runs = self._counter("task_runs", "Runs of the task that ended.", "task", "result")
         self._duration = self._gauge("task_last_run_duration_seconds", "How long the last run took.", "task")
+        self._well = self._gauge("task_last_run_succeeded", "Whether the last run left nothing undone.", "task")
         self._success = self._gauge(
             "task_last_success_timestamp_seconds", "When a run last left nothing undone.", "task"
         )
         self._age = self._gauge("task_since_success_seconds", "How long ago that was.", "task")
-        self._fresh = self._gauge(
-            "mapping_last_success_timestamp_seconds",
-            "When all that the mapping means was last at its targets.",
-            "task",
-            "mapping",
-        )
+        self._fresh = Freshness(self.registry)
         self._copies = self._counter(
             "copies", "Images, once for each target, by how that ended.", "task", "outcome", "reason"
         )
@@ -135,13 +129,11 @@ class Metrics:
         self._runs.labels(task.name, result).inc()
         self._duration.labels(task.name).set(report.finished - report.started)
         self._unasked.labels(task.name).inc(report.saved)
+        self._well.labels(task.name).set(report.ok)
         if report.ok:
             self._success.labels(task.name).set(report.finished)
             self._age.labels(task.name).set_function(partial(self._since, report.finished))
-        undone = {one.copy.where for one in report.outcomes if one.status not in {Status.COPIED, Status.CURRENT}}
-        for rule, mapping in zip(task.rules, mappings(task), strict=True):
-            if not report.interrupted and rule.where not in undone:
-                self._fresh.labels(task.name, mapping).set(report.finished)
+        self._fresh.finished(report)
 
     def _since(self, moment: float) -> float:
         return max(0.0, self._now() - moment)
@@ -153,10 +145,8 @@ class Metrics:
         names = {task.name for task in tasks}
         for name in self._tasks - names:
             self._forget_task(name)
-        fresh = {(task.name, mapping) for task in tasks for mapping in mappings(task)}
-        for labels in self._mappings - fresh:
-            self._fresh.remove(*labels)
-        self._tasks, self._mappings = names, fresh
+        self._fresh.take_up(tasks)
+        self._tasks = names
         for name in names:
             self._begin(name)
 
@@ -170,20 +160,9 @@ class Metrics:
 
     def _forget_task(self, task: str) -> None:
         counters = (self._runs, self._copies, self._copies_retried, self._read, self._written, self._saved)
-        gauges = (self._duration, self._success, self._age, self._queued, self._running)
+        gauges = (self._duration, self._well, self._success, self._age, self._queued, self._running)
         for metric in (*counters, self._unasked, *gauges):
             metric.remove_by_labels({"task": task})
-
-
-def mappings(task: Task) -> list[str]:
-    """Name the mappings of a task, by what they are ``from``; those that come later with the same get a number."""
-    counts: Counts[str] = Counts()
-    names: list[str] = []
-    for rule in task.rules:
-        counts[rule.source.text] += 1
-        number = counts[rule.source.text]
-        names.append(rule.source.text if number == 1 else f"{rule.source.text}#{number}")
-    return names
 
 
 def why(outcome: Outcome) -> str:

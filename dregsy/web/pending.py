@@ -6,7 +6,7 @@ from dregsy.model.plan import Copy
 from dregsy.model.ref import Ref
 from dregsy.model.report import Outcome
 
-_Key = tuple[str, str, str, int]
+_Key = tuple[str, str, str, int, str]
 
 
 class Pending:
@@ -45,7 +45,7 @@ class Pending:
 
 
 def _keys(copy: Copy, only: Ref | None = None) -> Iterator[_Key]:
-    """Name an image at each target, or at one. Digests and targets' names change on the way: only what stays counts."""
+    """Name an image at each target, or at one. Digests and targets' tags change on the way: only what stays counts."""
     for to, target in zip(copy.to, copy.targets, strict=True):
         if only is None or target == only:
-            yield copy.where, copy.source.repository, copy.source.tag or str(copy.source.digest), to
+            yield copy.where, copy.source.repository, copy.source.tag or str(copy.source.digest), to, target.repository

@@ -30,14 +30,14 @@ CONFIG: dict[str, Any] = {
     ],
 }
 ONCE = {**CONFIG, "tasks": [{key: value for key, value in CONFIG["tasks"][0].items() if key != "interval"}]}
-LEAST: dict[str, Any] = {"config": ONCE}
+LEAST: dict[str, Any] = {"config": CONFIG}
 EVERYTHING: dict[str, Any] = {
     "image": {"digest": f"sha256:{'a' * 64}"},
     "imagePullSecrets": [{"name": "pull"}],
-    "config": ONCE,
+    "config": CONFIG,
     "logins": {"TARGET_AUTH": "eyJ1c2VybmFtZSI6InVzZXIiLCJwYXNzd29yZCI6InNlY3JldCJ9"},
     "dockerConfigSecret": "docker-logins",
-    "certs": [{"registry": "registry.example.com:5000", "secret": "its-certs"}],
+    "certs": [{"registry": "registry.example.com", "secret": "its-certs"}],
     "replicas": 3,
     "persistence": {"storageClass": "fast"},
     "cron": {"timeZone": "Europe/Berlin", "schedule": "0 4 * * 1-5"},
@@ -61,6 +61,11 @@ def meaning(key: str, *values: Any) -> dict[str, Any]:
     return {"tasks": [{"name": "tools", "mappings": [{"from": "a", key: [*values]}]}]}
 
 
+def of_kind(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Values for this kind: what is run once for all has no interval."""
+    return {**values, "kind": kind, "config": ONCE if kind == "cronjob" else CONFIG}
+
+
 def rendered(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the objects that the chart makes of values, by kind."""
     with Chart.load(str(FOLDER)) as chart:
@@ -76,7 +81,7 @@ def rendered(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("version", ["1.25", "1.33"])
 def test_each_object_is_valid(kind: str, values: dict[str, Any], version: str) -> None:
     """By Kubernetes' own schemas, strictly; the pods have no rights and time to end."""
-    found = rendered({**values, "kind": kind})
+    found = rendered(of_kind(kind, values))
 
     for name, document in found.items():
         if name != "ServiceMonitor":  # the operator's, not Kubernetes'
@@ -96,7 +101,7 @@ def test_helm_finds_nothing_wrong() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_makes_what_it_needs(kind: str) -> None:
     """A daemon has a service, a monitor and the shards; runs at night have none of these."""
-    found = rendered({**EVERYTHING, "kind": kind})
+    found = rendered(of_kind(kind, EVERYTHING))
     (pod,) = pods(found.values())
     args = pod["containers"][0]["args"]
     common = {"ConfigMap", "Secret", "ServiceAccount"}
@@ -117,7 +122,7 @@ def test_values_get_where_they_belong() -> None:
     mounts = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
     volumes = {one["name"]: one for one in pod["volumes"]}
 
-    certs = mounts["/etc/dregsy/certs.d/registry.example.com:5000"]
+    certs = mounts["/etc/dregsy/certs.d/registry.example.com"]
     assert volumes[certs]["secret"]["secretName"] == "its-certs"
     logins = volumes[mounts["/home/dregsy/.docker"]]["secret"]
     assert (logins["secretName"], logins["items"][0]["path"]) == ("docker-logins", "config.json")
@@ -152,7 +157,7 @@ def test_what_exists_is_used() -> None:
 @pytest.mark.parametrize(("kind", "watch"), [("statefulset", True), ("cronjob", False)])
 def test_the_config_is_dregsys(tmp_path: Path, kind: str, watch: bool) -> None:
     """Dregsy takes the file as the chart writes it, expressions included; a daemon watches it."""
-    found = rendered({**EVERYTHING, "kind": kind})
+    found = rendered(of_kind(kind, EVERYTHING))
     (tmp_path / "config.yaml").write_text(found["ConfigMap"]["data"]["config.yaml"])
 
     loaded = load(str(tmp_path / "config.yaml"), environ=found["Secret"]["stringData"], strict=True)
@@ -181,8 +186,12 @@ def test_the_config_is_dregsys(tmp_path: Path, kind: str, watch: bool) -> None:
         ({"config": "state: /state"}, "config has no tasks"),
         ({"config": CONFIG, "kind": "cronjob"}, "task tools has an interval"),
         ({"config": yaml.safe_dump(CONFIG), "kind": "cronjob"}, "task tools has an interval"),
+        ({"config": ONCE}, "no task has an interval or a schedule"),
+        ({"config": yaml.safe_dump(ONCE)}, "no task has an interval or a schedule"),
+        ({"config": {"tasks": [{"name": "tools", "interval": 0}]}}, "no task has an interval or a schedule"),
+        ({"host": "::"}, "host"),
         ({"replicas": 2, "persistence": {"existingClaim": "mine"}}, "existingClaim"),
-        ({"config": {"docker": {"api-version": 1.4}, **ONCE}}, "api-version"),
+        ({"config": {"docker": {"api-version": 1.4}, **CONFIG}}, "api-version"),
         *(({"config": meaning(key, value)}, key) for key in ("tags", "exclude") for value in (1.3, True)),
     ],
 )
@@ -225,10 +234,27 @@ def test_notifications_in_values(tmp_path: Path) -> None:
 
 def test_a_text_gets_through_as_it_is() -> None:
     """Nothing reads and writes it in between: what looks like a number stays what it is, and all blanks are kept."""
-    text = "  # ours\ntasks:\n  - name: on\n    mappings:\n      - from: a\n        tags: [1.30, 012, on, 1e3]\n"
+    tags = "      - from: a\n        tags: [1.30, 012, on, 1e3]\n"
+    text = f"  # ours\ntasks:\n  - name: on\n    interval: ${{EVERY}}\n    mappings:\n{tags}"
 
     for kind in KINDS:
         assert rendered({"kind": kind, "config": text})["ConfigMap"]["data"]["config.yaml"] == text
+
+
+@pytest.mark.parametrize("when", [{"interval": "${N:-60}"}, {"interval": "60"}, {"schedule": "${WHEN}"}])
+def test_one_task_that_repeats_will_do(when: dict[str, str]) -> None:
+    """Others may run once; what is yet to be put in counts as an interval."""
+    (once,) = ONCE["tasks"]
+
+    assert "StatefulSet" in rendered({"config": {"tasks": [once, {**once, "name": "more", **when}]}})
+
+
+@pytest.mark.parametrize(("host", "listen"), [(None, "0.0.0.0:8080"), ("[::]", "[::]:8080")])
+def test_where_it_listens(host: str | None, listen: str) -> None:
+    """At all addresses of the pod, as long as nothing else is said: such as those of IPv6."""
+    (container,) = template({**LEAST, **({"host": host} if host else {})})["spec"]["containers"]
+
+    assert f"--listen={listen}" in container["args"]
 
 
 @pytest.mark.parametrize("watch", [False, True])
@@ -265,7 +291,7 @@ def test_pods_are_made_anew_for_what_they_read_once() -> None:
 )
 def test_where_the_journal_is(kind: str, persistence: dict[str, Any], volume: dict[str, Any]) -> None:
     """It lasts as long as the pod, or is on a volume that is there already."""
-    found = rendered({**LEAST, "kind": kind, "persistence": persistence})
+    found = rendered({**of_kind(kind, LEAST), "persistence": persistence})
     (pod,) = pods(found.values())
 
     assert [one for one in pod["volumes"] if one["name"] == "state"] == [{"name": "state", **volume}]
@@ -275,7 +301,7 @@ def test_where_the_journal_is(kind: str, persistence: dict[str, Any], volume: di
 
 def test_runs_at_night_share_a_volume() -> None:
     """The chart makes one for the CronJob, as its pods use it."""
-    found = rendered({**LEAST, "kind": "cronjob"})
+    found = rendered(of_kind("cronjob", LEAST))
     (pod,) = pods(found.values())
 
     (name,) = [one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if one["name"] == "state"]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,19 @@ def test_expressions_name_what_there_is(expression: str) -> None:
     together = set.intersection(*(known[name] for name, _ in asked))
     for labels in re.findall(r"\b(?:by|on) ?\(([^)]*)\)", expression):
         assert {label.strip() for label in labels.split(",")} <= together
+
+
+def test_alerts_tell_what_is_wrong_and_nothing_else() -> None:
+    """As Prometheus itself evaluates them over the courses of things in ``alerts.yaml``."""
+    ran = subprocess.run(
+        ["promtool", "test", "rules", str(Path(__file__).with_name("alerts.yaml"))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
 
 
 def test_alerts_are_told_in_words() -> None:

@@ -68,7 +68,7 @@ class Stage:
         """Write a file that the page shows, under the name that stands above it; what goes on is made to end."""
         names = re.findall(r"`([\w-]+\.ya?ml)`", block.above)
         text = self.put(block.text)
-        if not goes_on:
+        if not goes_on and names[-1:] != ["values.yaml"]:  # of a chart, which is rendered and not run
             text = re.sub(r"(?m)^ *(- )?(interval|schedule): .*\n", _once, text)
         path = self.folder / (names[-1] if names else "sync.yaml")
         path.write_text(text)

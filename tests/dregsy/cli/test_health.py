@@ -29,6 +29,15 @@ async def test_well_and_stuck(dregsy: Dregsy) -> None:
     assert stuck.out.startswith("the scheduler is stuck")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::]"])
+async def test_without_a_host(dregsy: Dregsy, host: str) -> None:
+    """This machine is meant by each address that it has for itself."""
+    async with Server(Listen.parse(f"{host}:0"), Metrics(()).registry, Health(3600.0)) as server:
+        ran = await dregsy("health", f":{urlsplit(server.url).port}", "--if-served")
+
+    assert (ran.code, ran.out, ran.err) == (0, "ok\n", "")
+
+
 async def test_nobody_there(dregsy: Dregsy) -> None:
     """Without ``listen`` there is nobody to ask: that is told, and is fine for who says so."""
     address = "127.0.0.1:1"

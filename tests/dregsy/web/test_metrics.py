@@ -64,7 +64,7 @@ def test_runs_by_result(status: Status, interrupted: bool, result: str) -> None:
         f'task_runs_total{{result="{end}",task="nightly"}}': 0 for end in ("succeeded", "failed", "interrupted")
     }
     assert book.of("task_runs") == before | {f'task_runs_total{{result="{result}",task="nightly"}}': 1}
-    assert book.of("task_last_run") == {'task_last_run_duration_seconds{task="nightly"}': 10}
+    assert book.of("task_last_run_d") == {'task_last_run_duration_seconds{task="nightly"}': 10}
     assert book.of("requests_saved") == {'requests_saved_total{task="nightly"}': 3}
 
 
@@ -81,23 +81,20 @@ def test_time_since_the_last_success() -> None:
     assert book.of("task_last_success") == {'task_last_success_timestamp_seconds{task="nightly"}': 1010}
 
 
-def test_freshness_of_mappings() -> None:
-    """A mapping is fresh when all that it means is in place, whatever becomes of others; a cut run tells nothing."""
-    one = task("nightly", rule("app", 1), rule("regex:lib/.*", 2), rule("app", 3))
-    book = Book(one)
-    book(report(one, finished=1010.0, interrupted=True))
-    before = book.of("mapping")
-    book(report(one, finished=1020.0))
+@pytest.mark.parametrize(
+    ("status", "interrupted", "well"), [(Status.FAILED, False, 0), (Status.COPIED, True, 0), (Status.CURRENT, False, 1)]
+)
+def test_whether_the_last_run_succeeded(status: Status, interrupted: bool, well: int) -> None:
+    """That is told after the first run, of the last one alone, and goes with the task."""
+    book = Book(one := task())
+    states = [book.of("task_last_run_s")]
+    book(report(one, outcome(Status.COPIED if well == 0 else Status.FAILED)))
+    book(report(one, outcome(status), interrupted=interrupted))
+    states.append(book.of("task_last_run_s"))
+    book(Reloaded(ok=True, tasks=(task("other"),)))
+    states.append(book.of("task_last_run_s"))
 
-    book(report(one, outcome(Status.FAILED, where="sync.yaml:2"), outcome(Status.CURRENT), finished=1030.0))
-
-    name = "mapping_last_success_timestamp_seconds"
-    assert before == {}
-    assert book.of("mapping") == {
-        f'{name}{{mapping="app",task="nightly"}}': 1030,
-        f'{name}{{mapping="regex:lib/.*",task="nightly"}}': 1020,
-        f'{name}{{mapping="app#2",task="nightly"}}': 1030,
-    }
+    assert states == [{}, {'task_last_run_succeeded{task="nightly"}': well}, {}]
 
 
 def test_copies_by_outcome_and_reason() -> None:

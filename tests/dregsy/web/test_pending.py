@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from dregsy.model.plan import Copy
+from dregsy.model.ref import Ref
 from dregsy.model.report import Outcome, Status
 from dregsy.web.pending import Pending
 from tests.dregsy.web.events import DIGEST, copy
@@ -28,6 +29,16 @@ def test_an_image_is_counted_for_each_target() -> None:
     states.append((pending.queued, pending.running))
 
     assert states == [(4, 0), (3, 0), (2, 1), (2, 0)]
+
+
+def test_mappings_in_one_line() -> None:
+    """One image that two of them bring to two places is counted for both."""
+    pending, one = Pending(), copy("v1", targets=1)
+    pending.found(one)
+    pending.found(replace(one, targets=(Ref("b.test", "other", "v1"),)))
+    pending.finished(ended(one, 0))
+
+    assert (pending.queued, pending.running) == (1, 0)
 
 
 def test_another_attempt_waits_again() -> None:

@@ -142,7 +142,7 @@ args:
   - --grace={{ int64 .Values.grace }}
   {{- if include "dregsy.isDaemon" . }}
   - --shard=auto/{{ int64 .Values.replicas }}
-  - --listen=0.0.0.0:{{ int64 .Values.port }}
+  - {{ printf "--listen=%s:%d" .Values.host (int64 .Values.port) | quote }}
   {{- end }}
   {{- with .Values.extraArgs }}{{ toYaml . | nindent 2 }}{{ end }}
 env:
