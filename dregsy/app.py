@@ -187,7 +187,7 @@ async def apply(
     grace: float = GRACE,
     verified: bool = False,
 ) -> int:
-    """Copy what was proposed, and nothing else; return the exit code, as ``run`` does.
+    """Copy what was proposed, and nothing else; return the exit code, as ``run`` does, and 1 for what was not planned.
 
     Nothing is copied when any image or target is not as it was; each is then a failure in the reports. Raises Outdated
     for what ``plan`` does not mean, and what ``run`` raises.
@@ -196,6 +196,8 @@ async def apply(
 
     emit, reports = _to_all(listeners), list[Report]()
     work = jobs(proposal, plan)
+    if proposal.unplanned:
+        emit(Warned("", f"images that could not be planned: {proposal.unplanned}; make a new plan to have them copied"))
     async with until_signalled(grace, emit) as ending, _working(plan, environ, emit) as (toolbox, mover):
         resolver = _resolver(toolbox, _plannable(mover, plan))
         finder = Applying(work, proposal.mounts, resolver, toolbox.registries, toolbox.journal)
@@ -209,7 +211,7 @@ async def apply(
     if not ending.working:
         emit(Warned("", "cut short: nothing is copied"))
     all_ran = len(reports) == len({id(job.task) for job in work})
-    return 0 if all_ran and all(report.ok for report in reports) else 1
+    return 0 if all_ran and not proposal.unplanned and all(report.ok for report in reports) else 1
 
 
 def _plannable(mover: Relay, plan: Plan) -> Relay:

@@ -176,7 +176,7 @@ class _Run:
         finally:
             for item in (*again, *self._again):
                 self._finish(item.given_up())
-            self._finish(outcome for part in (*unlisted, *self._unlisted) for outcome in part.outcomes)
+            self._settle(outcome for part in (*unlisted, *self._unlisted) for outcome in part.outcomes)
 
     async def _look_again(self, items: deque[_Item], unlisted: deque[Unlisted]) -> _Items:
         """Give what is left over from the round before, and take it away; first what was found then."""
@@ -200,9 +200,9 @@ class _Run:
                     for outcome in one.outcomes:
                         self._emit(CopyRetried(outcome))
                 elif isinstance(one, Unlisted):
-                    self._finish(one.outcomes)
+                    self._settle(one.outcomes)
                 elif isinstance(one, Outcome):
-                    self._finish([one])
+                    self._settle([one])
                 else:
                     self._warn(one.message)
 
@@ -284,6 +284,13 @@ class _Run:
     def _warn(self, message: str) -> None:
         self.warnings.append(message)
         self._emit(Warned(self._task.name, message))
+
+    def _settle(self, outcomes: Iterable[Outcome]) -> None:
+        """Finish what is never to be copied: found it was all the same, where it is known what it would be called."""
+        for outcome in outcomes:
+            if outcome.target is not None:
+                self._emit(CopyFound(outcome.copy.only([outcome.copy.targets.index(outcome.target)])))
+            self._finish([outcome])
 
     def _finish(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:

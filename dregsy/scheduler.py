@@ -133,8 +133,8 @@ async def serve(
     once = {place: None for place, task in enumerate(tasks) if isinstance(task.schedule, Once)}
     timers = _timers(tasks, clock)
     while (once or timers or orders.given.is_set()) and not stop.is_set():
-        emit(_scheduled(tasks, timers))
         due = _ordered(tasks, orders) or [*once][:1] or _due(tasks, timers, orders)
+        emit(_scheduled(tasks, timers))
         for place in due:
             if stop.is_set():
                 break

@@ -39,7 +39,7 @@ def command(plan: str, *, config: str | None, grace: float, verified: bool, as_j
     proposal, origin = planfile.read(plan)
     loaded = _config(config, origin)
     warn(loaded)
-    if not proposal.tasks:
+    if not proposal.tasks and not proposal.unplanned:
         click.echo("the plan has nothing to copy", err=as_json)
     last = LastReports()
     with voice(as_json=as_json, manner=manner) as listener:

@@ -247,7 +247,7 @@ class _Plan(_Section):
             PlannedTask(task.name, task.position, tuple(one.planned() for one in task.copies)) for task in self.tasks
         )
         mounts = (Mount(mount.host, mount.repository, mount.blob) for mount in self.mounts)
-        return Proposal(self.relay, tuple(tasks), mounts=tuple(mounts))
+        return Proposal(self.relay, tuple(tasks), mounts=tuple(mounts), unplanned=len(self.failures))
 
 
 def read(path: str) -> tuple[Proposal, Origin]:

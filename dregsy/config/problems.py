@@ -12,7 +12,7 @@ from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dregsy.config.source import Data, Items, Scalar, Table, shown
-from dregsy.errors import Problem
+from dregsy.errors import Problem, printable
 
 Loc = tuple[str | int, ...]
 """The way from a file's root to a value: keys, and positions in lists."""
@@ -84,8 +84,8 @@ class Findings:
         return not all(one.warning for one in self.found)
 
     def where(self, loc: Loc) -> str:
-        """``file:line`` of a value."""
-        return f"{self.file}:{line_of(self.data, loc)}"
+        """``file:line`` of a value; a name that is no text, or would steer a terminal, is written with escapes."""
+        return f"{printable(self.file)}:{line_of(self.data, loc)}"
 
     def _add(self, loc: Loc, message: str, hint: str, *, warning: bool) -> None:
         line = line_of(self.data, loc)

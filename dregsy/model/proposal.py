@@ -122,7 +122,10 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """All that is to be copied; ``current`` targets need nothing, and ``failures`` could not be found out."""
+    """All that is to be copied; ``current`` targets need nothing, and ``failures`` could not be found out.
+
+    ``unplanned`` is how many failures there were where they are not at hand, as in what was read from a file.
+    """
 
     relay: str
     tasks: tuple[PlannedTask, ...]
@@ -130,6 +133,7 @@ class Proposal:
     mounts: tuple[Mount, ...] = ()
     current: int = 0
     failures: tuple[Outcome, ...] = ()
+    unplanned: int = 0
 
     @property
     def copies(self) -> Iterator[PlannedCopy]:

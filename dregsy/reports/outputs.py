@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dregsy import atomic
@@ -21,6 +22,7 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable that names the file in which GitHub's runner wants Markdown."""
 SUMMARY_LIMIT = 2**20
 """The most bytes that GitHub takes of a step; with more it shows nothing."""
+_MISTAKES = (ArithmeticError, LookupError, OSError, TypeError, ValueError)
 
 
 def apart(config: str, *named: str) -> None:
@@ -174,21 +176,25 @@ class Outputs:
         self._lost = {key: lost for key, lost in self._lost.items() if key in kept}
         lost = [self._lost[id(report)] for report in reports if id(report) in self._lost]
 
-        def tries() -> Iterator[Callable[[], None]]:
+        def tries() -> Iterator[tuple[str, Callable[[], None]]]:
             if report := self._report:
-                yield lambda: report.write(reports, exit_code, trouble)
+                yield "--report", lambda: report.write(reports, exit_code, trouble)
             if failed := self._failed:
                 is_known = trouble is None and loaded is not None
-                yield lambda: failed.write(lost, loaded, exit_code) if is_known and loaded else failed.remove()
+                write = partial(failed.write, lost, loaded, exit_code) if is_known and loaded else failed.remove
+                yield "--failed", write
             if (summary := self._summary) and exit_code is not None:
-                yield lambda: summary.write(reports, exit_code, trouble)
+                yield "--summary", lambda: summary.write(reports, exit_code, trouble)
 
-        return lambda: [error for attempt in tries() if (error := _error(attempt)) is not None]
+        return lambda: [error for one in tries() if (error := _error(*one)) is not None]
 
 
-def _error(attempt: Callable[[], None]) -> DregsyError | None:
+def _error(option: str, attempt: Callable[[], None]) -> DregsyError | None:
+    """Return what stood in the way, if anything did: no file is a reason to end the copying."""
     try:
         attempt()
     except DregsyError as error:
         return error
+    except _MISTAKES as error:  # its words may repeat what is in the file
+        return DregsyError(f"the file of {option} could not be made: {type(error).__name__}")
     return None

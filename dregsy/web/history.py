@@ -82,23 +82,21 @@ class Past:
 
 
 class History:
-    """A listener that keeps what was copied and what failed, for ``ttl`` seconds, while its ``async with`` lasts.
+    """A listener that keeps the latest of what was copied and what failed, while its ``async with`` lasts.
 
-    Without ``folder`` it lasts as long as this object, whatever ``ttl`` says. A file that fails is left alone, which is
-    told once, as a warning, and things go on in memory: nobody's work depends on it.
+    Without ``folder`` that lasts as long as this object. A file that fails is left alone, which is told once, as a
+    warning, and things go on in memory: nobody's work depends on it.
     """
 
     def __init__(
         self,
         folder: Path | None = None,
-        ttl: float = 0.0,
         emit: Listener = lambda _: None,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
         self._emit = emit
-        self._ttl = ttl if folder else None
         self._most = MOST if folder else MOST_IN_MEMORY
         self._now = now
         self._new: deque[Past] = deque(maxlen=MOST)
@@ -136,9 +134,8 @@ class History:
         return await self._ask("TRUE", (), limit)
 
     async def _ask(self, where: str, values: tuple[str, ...], limit: int) -> list[Past]:
-        since = self._now() - self._ttl if self._ttl is not None else 0.0
-        sql = f"SELECT {_COLUMNS} FROM copies WHERE ({where}) AND at > ? ORDER BY at DESC, rowid DESC LIMIT ?"  # noqa: S608 - all of it is ours
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, sql, (*values, since, limit))
+        sql = f"SELECT {_COLUMNS} FROM copies WHERE {where} ORDER BY at DESC, rowid DESC LIMIT ?"  # noqa: S608 - all of it is ours
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, sql, (*values, limit))
 
     def _read(self, sql: str, values: tuple[object, ...]) -> list[Past]:
         self._write()
@@ -167,10 +164,8 @@ class History:
                 self._sort_out(db)
 
     def _sort_out(self, db: sqlite3.Connection) -> None:
-        """Delete what is too old or too much."""
+        """Delete what is too much."""
         self._written = 0
-        if self._ttl is not None:
-            db.execute("DELETE FROM copies WHERE at <= ?", (self._now() - self._ttl,))
         db.execute("DELETE FROM copies WHERE rowid <= (SELECT max(rowid) FROM copies) - ?", (self._most,))
 
     def _open(self) -> sqlite3.Connection:

@@ -154,13 +154,21 @@ SCHEMAS: Mapping[str, Schema] = {
 }
 
 
+_NOT_MEANT = {
+    "421": {
+        "description": "Asked by a name that is not this machine's, where only this machine is served",
+        "content": {"text/plain": {"schema": TEXT}},
+    }
+}
+
+
 def description() -> Schema:
     """Return the document."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "dregsy", "version": __version__, "description": "What a running dregsy does and did."},
-        "servers": [{"url": "../.."}],
-        "paths": {f"{BASE}/{name}": path for name, path in _paths().items()},
+        "servers": [{"url": "../v1"}],  # from where this stands, so that it holds below a proxy's path, too
+        "paths": {f"/{name}": path for name, path in _paths().items()},
         "components": {
             "schemas": dict(SCHEMAS),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "listen.token"}},
@@ -184,7 +192,7 @@ def _content(schema: Schema, about: str) -> Schema:
 
 
 def _get(about: str, schema: Schema) -> Schema:
-    return {"get": {"summary": about, "responses": {"200": _content(schema, about)}}}
+    return {"get": {"summary": about, "responses": {"200": _content(schema, about), **_NOT_MEANT}}}
 
 
 def _history() -> Schema:
@@ -221,6 +229,7 @@ def _order(verb: str) -> Schema:
             "responses": {
                 "200": _content(_ref("Answer"), "It was taken"),
                 **{status: _content(_ref("Answer"), why) for status, why in refusals.items()},
+                **_NOT_MEANT,
             },
         }
     }

@@ -42,6 +42,5 @@ async def serving(
 
 
 def _history(plan: Plan, emit: Listener) -> History:
-    """Keep it in the journal's folder where what is there is to be believed for some time, else in memory."""
-    state = plan.state
-    return History(Path(state.path) / NAME, state.ttl, emit) if state is not None and state.ttl > 0 else History()
+    """Keep it in the journal's folder where there is one, else in memory."""
+    return History(Path(plan.state.path) / NAME, emit) if plan.state is not None else History()

@@ -31,6 +31,7 @@ from dregsy.model.report import (
     TaskStarted,
     Warned,
 )
+from dregsy.model.tags import TagSet
 from tests.testbed.copying import Workshop, left_over, rule, task
 from tests.testbed.proxy import Fault, Gate, RecordingProxy
 from tests.testbed.pushing import push
@@ -141,6 +142,23 @@ async def test_events(shop: Workshop, embedded_pair: Pair) -> None:
         "v1": Reason.CURRENT,
         "v2": Reason.MISSING,
     }
+
+
+async def test_no_more_is_done_than_was_found(shop: Workshop, embedded_pair: Pair) -> None:
+    """What is left alone, or may not be copied, is told as found before it is told as done, as all else is."""
+    a, b = embedded_pair
+    await seeded(a, "v1", "v2", "v3")
+    await images.seed(b, "app", images.image("x/v1", layers=1), "v1")
+    kept = TagSet.parse(["v1"], key="skip-existing")
+    rules = (rule("app", immutable=kept), rule("other", "app", tags=("v2",), where="f:4"))
+    report = await shop.run(task(a.host, (b.host,), *rules))
+
+    left = 0
+    for event in shop.events:
+        left += len(event.copy.targets) if isinstance(event, CopyFound) else -isinstance(event, CopyFinished)
+        assert left >= 0
+    assert left == 0
+    assert report.counts == {Status.COPIED: 2, Status.CURRENT: 1, Status.FAILED: 1}
 
 
 async def test_failures_stop_nothing(shop: Workshop, embedded_pair: Pair) -> None:

@@ -3,6 +3,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -427,6 +428,19 @@ async def test_all_are_paused() -> None:
     await run_with([task("p", Every(60))], runs)
 
     assert runs.seen == [("p", 0), ("p", 540)]
+
+
+async def test_times_that_were_let_pass_are_told_no_more() -> None:
+    """Each wait is for the time that was told last, also where that of a paused task has just passed."""
+    events: list[Event] = []
+    runs = Wishes(FakeClock(), 2, wishes={1: lambda orders: orders.pause("p")})
+    runs.clock.jump = lambda: runs.orders.resume("p") if runs.clock.time > NOON + 200 else None
+
+    await run_with([task("p", Every(60))], runs, events)
+
+    waits = [(before, event) for before, event in pairwise(events) if isinstance(event, Waiting)]
+    told = [(before.times[0][1], event.until) for before, event in waits if isinstance(before, Scheduled)]
+    assert told == [(NOON + 60 * number, NOON + 60 * number) for number in (1, 2, 3, 4)]
 
 
 async def test_times_are_told() -> None:

@@ -81,3 +81,18 @@ async def test_config_is_gone(dregsy: Dregsy, config: str) -> None:
     ran = await dregsy("apply", plan)
 
     assert (ran.code, ran.err) == (1, f"error: {config}: there is no such file — check the path\n")
+
+
+async def test_what_could_not_be_planned(dregsy: Dregsy, config: str, embedded_pair: Pair) -> None:
+    """A plan with failures is done as far as it goes, and yet not everything is in place: that is told, with 1."""
+    plan = str(Path(config).with_name("plan.json"))
+    await dregsy("plan", "-config", config, "-run", "second", "-o", plan)
+    ran = await dregsy("apply", plan)
+    await dregsy("plan", "-config", config, "-run", "second", "-o", plan)
+    again = await dregsy("apply", "--json", plan)
+
+    told = "images that could not be planned: 1; make a new plan to have them copied"
+    assert (ran.code, ran.out.count(told), ran.out.count("1 copied")) == (1, 1, 1)
+    assert embedded_pair[1].store.names() == ["test/b"]
+    assert (again.code, again.err.count(told), json.loads(again.out)["ok"]) == (1, 1, False)
+    assert "nothing to copy" not in again.err

@@ -46,13 +46,14 @@ def written(folder: Path, text: str | bytes) -> str:
 
 
 def test_there_and_back(tmp_path: Path) -> None:
-    """What is to be copied comes back as it was written, and so does the config that it came from."""
+    """What is to be copied comes back as it was written, how many failed, and the config that it came from."""
     file = tmp_path / "plan.json"
 
     planfile.write(str(file), DOCUMENT)
     proposal, origin = planfile.read(str(file))
 
     assert (proposal.tasks, proposal.mounts, origin) == (PROPOSAL.tasks, PROPOSAL.mounts, ORIGIN)
+    assert (proposal.unplanned, proposal.failures) == (1, ())
     assert [path.name for path in tmp_path.iterdir() if "plan" in path.name] == ["plan.json"]
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,33 @@ def test_what_cannot_be_written_any_more(folder: Path) -> None:
     assert [one.message for one in errors] == ["out/r.json cannot be written: no such file or directory"]
     assert desk.finish(0) == []
     assert desk.data()["ok"]
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml", "xml", "md"])
+def test_a_config_whose_name_is_no_text(folder: Path, suffix: str) -> None:
+    """What failed is told with the name of the file all the same, and what replays it is written."""
+    name = os.fsdecode(b"f\xfcr.yaml")
+    Path(name).write_text(TEXT % "t")
+    desk = Desk(folder, report=f"r.{suffix}", failed="f.yaml")
+    desk.file = load(name, environ={})
+
+    desk.tell(TaskFinished(lost(desk.file, "1")))
+
+    assert (desk.said, desk.finish(1)) == ([], [])
+    assert "udcfcr.yaml:" in (folder / f"r.{suffix}").read_text()
+    assert "- '1'" in (folder / "f.yaml").read_text()
+
+
+def test_what_cannot_be_made(folder: Path) -> None:
+    """A file that cannot be made ends nothing: it is a warning, and the others are written."""
+    desk = Desk(folder, report="r.yaml", failed="f.yaml")
+
+    desk.tell(TaskFinished(report(of=task("no text: \udcff", Every(60)))))
+    errors = desk.finish(0)
+
+    told = "the file of --report could not be made: UnicodeEncodeError"
+    assert ([type(one) for one in desk.said], [one.message for one in errors]) == ([Warned], [told])
+    assert (folder / "f.yaml").exists()
 
 
 def test_failed(folder: Path) -> None:

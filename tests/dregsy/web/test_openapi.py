@@ -1,6 +1,8 @@
 import json
 from typing import Any
+from urllib.parse import urljoin
 
+import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -48,14 +50,34 @@ async def test_answers_of_an_idle_dregsy() -> None:
     assert found["history"] == {"history": []}
 
 
+@pytest.mark.parametrize("proxied", ["", "/mirror"])
+async def test_addresses(proxied: str) -> None:
+    """The document's server and a path make the address of an answer, also where a proxy puts it all below a path."""
+    async with Stage() as stage:
+        found = urljoin(f"http://h.test{proxied}{BASE}/openapi.json", DOCUMENT["servers"][0]["url"]) + "/status"
+
+        assert found.startswith(f"http://h.test{proxied}/")
+        assert (await stage.ask(found.removeprefix(f"http://h.test{proxied}"))).status == 200
+
+
+async def test_asked_by_another_name() -> None:
+    """Whatever is asked for, the answer to who is not meant is as described, and no JSON."""
+    async with Stage() as stage:
+        for path, methods in DOCUMENT["paths"].items():
+            for method, described in methods.items():
+                answer = await stage.ask(BASE + path, method=method.upper(), headers={"Host": "evil.example"})
+                (kind,) = described["responses"][str(answer.status)]["content"]
+                assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (421, kind)
+
+
 async def answered(stage: Stage) -> dict[str, Any]:
     """Ask for all that can be asked for, and see that it is as described; return what came."""
     found = {}
     for path in DOCUMENT["paths"]:
         if "get" in DOCUMENT["paths"][path]:
-            answer = await stage.ask(path)
+            answer = await stage.ask(BASE + path)
             assert (path, answer.status, faults(path, "get", answer.status, answer.text)) == (path, 200, [])
-            found[path.removeprefix(f"{BASE}/")] = json.loads(answer.text)
+            found[path.removeprefix("/")] = json.loads(answer.text)
     return found
 
 
@@ -63,9 +85,9 @@ async def test_answers_to_orders() -> None:
     """What is taken and what is refused, each as described."""
     async with Stage(token=TOKEN) as stage:
         statuses = []
-        for path in (f"{BASE}/run", f"{BASE}/pause", f"{BASE}/resume"):
+        for path in ("/run", "/pause", "/resume"):
             for fields in ({"task": "nightly", "token": TOKEN}, {"task": "x", "token": TOKEN}, {"task": "once"}):
-                answer = await stage.order(path, **fields)
+                answer = await stage.order(BASE + path, **fields)
                 statuses.append(answer.status)
                 assert faults(path, "post", answer.status, answer.text) == []
 

@@ -15,10 +15,10 @@ from tests.dregsy.web.stage import TOKEN, copied, task
 from tests.testbed.asking import ask, order, scrape
 
 
-@pytest.mark.parametrize(("ttl", "names"), [(0.0, []), (60.0, ["history-1.db"])])
-async def test_where_the_history_is(tmp_path: Path, ttl: float, names: list[str]) -> None:
-    """In the journal's folder, or in memory where nothing in that folder is to be believed."""
-    plan = Plan((task(),), RelayChoice("native", None), state=State(str(tmp_path), ttl))
+@pytest.mark.parametrize(("ttl", "names"), [(None, []), (0.0, ["history-1.db"]), (60.0, ["history-1.db"])])
+async def test_where_the_history_is(tmp_path: Path, ttl: float | None, names: list[str]) -> None:
+    """In the journal's folder, however long facts there are believed, or in memory where there is none."""
+    plan = Plan((task(),), RelayChoice("native", None), state=None if ttl is None else State(str(tmp_path), ttl))
     async with serving(Listen("127.0.0.1", 0), plan, plan.tasks, Orders(), lambda _: None) as (url, watching):
         for listener in watching:
             listener(CopyFinished(copied()))
