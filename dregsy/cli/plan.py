@@ -64,6 +64,8 @@ def command(  # noqa: PLR0913 - one for each option
     from dregsy.config import planfile
     from dregsy.log import stamp
 
+    if out == "-":
+        raise UsageError("-o takes a file", hint="--json writes the plan to the standard output")
     if out and str(planfile.check_place(out)) == os.path.realpath(given(config)):
         raise UsageError(f"the plan would overwrite the config {out}", hint="name another file with -o")
     loaded, origin = read(config, strict=strict, shard=shard)

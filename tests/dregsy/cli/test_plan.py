@@ -127,6 +127,14 @@ async def test_the_config_stays(dregsy: Dregsy, config: str) -> None:
     assert (ran.code, "would overwrite the config" in ran.err, Path(config).read_text()) == (1, True, before)
 
 
+async def test_no_file_is_named_like_the_standard_output(dregsy: Dregsy, config: str) -> None:
+    """``-o -`` is a mistake, and it is said what was meant."""
+    ran = await dregsy("plan", "-config", config, "-o", "-")
+
+    assert (ran.code, "--json writes the plan to the standard output" in ran.err) == (1, True)
+    assert not Path("-").exists()
+
+
 async def test_shards(dregsy: Dregsy, config: str) -> None:
     """``--shard`` plans what one replica would copy; together they have everything once."""
     shards = [
