@@ -61,7 +61,7 @@ KINDS = {
     "deep JSON": Kind(lambda at: replace(at, status=200, body=DEEP), BODIES),
     "deep JSON in an error": Kind(lambda at: replace(at, status=500, body=DEEP), tuple(WHERE)),
     "HEAD is not allowed": Kind(lambda at: replace(at, status=405), HEADS, HEADS),
-    "HEAD is not implemented": Kind(lambda at: replace(at, status=501), HEADS, HEADS),
+    "HEAD is unknown": Kind(lambda at: replace(at, status=501), HEADS, HEADS),
     "HEAD finds nothing": Kind(lambda at: replace(at, status=404), HEADS, HEADS),
     "an address that ran out": Kind(lambda at: replace(at, redirect=True, expired=True), ("manifest get", "blob get")),
     "an upload that is unknown": Kind(lambda at: replace(at, status=404, body=UNKNOWN.encode()), ("upload body",)),

@@ -379,11 +379,8 @@ async def test_an_unusable_certificate_file_is_named(tmp_path: Path) -> None:
 # --- proxies ---------------------------------------------------------------------------------------------------------
 
 
-async def test_https_through_a_proxy(tmp_path: Path, authority: Authority) -> None:
-    """TLS goes through the proxy's tunnel; its login goes to the proxy, and not to the registry."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*authority.issue("proxied", names=["reg.test"]))
-    heads: list[bytes] = []
+def well(heads: list[bytes]) -> Conversation:
+    """Answer one request with 200, and note its head."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append(await head(reader))
@@ -391,7 +388,15 @@ async def test_https_through_a_proxy(tmp_path: Path, authority: Authority) -> No
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context) as server:
+    return talk
+
+
+async def test_https_through_a_proxy(tmp_path: Path, authority: Authority) -> None:
+    """TLS goes through the proxy's tunnel; its login goes to the proxy, and not to the registry."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("proxied", names=["reg.test"]))
+    heads: list[bytes] = []
+    async with await asyncio.start_server(well(heads), "127.0.0.1", 0, ssl=context) as server:
         port = server.sockets[0].getsockname()[1]
         async with ForwardProxy(f"127.0.0.1:{port}") as way:
             environ = {"HTTPS_PROXY": f"http://us%40er:p%3A%C3%BC@{way.host}"}
@@ -428,14 +433,7 @@ async def test_http_through_a_proxy_that_speaks_tls(tmp_path: Path, authority: A
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*authority.issue("proxy"))
     heads: list[bytes] = []
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append(await head(reader))
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context) as server:
+    async with await asyncio.start_server(well(heads), "127.0.0.1", 0, ssl=context) as server:
         way = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         environ = {"HTTP_PROXY": f"https://user:word@{way}"}
         wire = Wire(replace(trusting(tmp_path, way, authority.ca_file), host="reg.test"), environ)
