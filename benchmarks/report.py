@@ -55,7 +55,8 @@ def _how(session: Session) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = f"{os.cpu_count()} processors ({platform.machine()}), {memory:.0f} GiB, Linux {platform.release()}"
     tools = "; ".join(dict.fromkeys(version(peer) for peer in found((OURS[0], *OTHERS))))
-    command = f"make bench ARGS={shlex.quote(' '.join(sys.argv[1:]))}"
+    given = {"PYTHON": os.environ.get("PYTHON", ""), "ARGS": " ".join(sys.argv[1:])}
+    command = " ".join(["make bench", *(f"{name}={shlex.quote(value)}" for name, value in given.items() if value)])
     return (
         f"{machine}, Python {platform.python_version()}; load {os.getloadavg()[0]:.1f} at the end; {tools}; each "
         f"registry a docker-registry 2.8 of its own; `{command}`, {session.times} timed runs of each tool"

@@ -1,5 +1,8 @@
 import json
+import sys
 from pathlib import Path
+
+import pytest
 
 from benchmarks import report
 from benchmarks.measure import Entry
@@ -35,3 +38,20 @@ def test_figures_that_were_not_taken_anew_stay(tmp_path: Path) -> None:
     new = [*tables("start", "first", tmp_path), *tables("W1", "new", tmp_path)]
     assert [table["title"] for table in report.kept(kept, new)] == ["first", "new", "third"]
     assert json.loads(report.document(new)) == {"tables": new}
+
+
+@pytest.mark.parametrize(
+    ("python", "arguments", "command"),
+    [
+        ("", ["--only", "W1"], "make bench ARGS='--only W1'"),
+        ("/usr/bin/python3", ["--write"], "make bench PYTHON=/usr/bin/python3 ARGS=--write"),
+        ("", [], "make bench"),
+    ],
+)
+def test_the_command_is_told(
+    python: str, arguments: list[str], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A figure comes with the command that takes it again."""
+    monkeypatch.setenv("PYTHON", python)
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    assert f"`{command}`" in report.markdown(tables("W1", "First", tmp_path))
