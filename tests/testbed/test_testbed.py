@@ -14,6 +14,7 @@ import pytest
 
 from dregsy.embedded.images import image, index
 from tests.testbed.certificates import Authority
+from tests.testbed.command import Dregsy, mirror
 from tests.testbed.leaks import files_below
 from tests.testbed.proxy import Fault, Gate, Paging, RecordingProxy
 from tests.testbed.pushing import basic, bearer, push
@@ -319,3 +320,21 @@ def test_pages_of_tags(paging: Paging, link: str, registry_a: DockerRegistry, re
         assert (rest, json.loads(body)["tags"], "Link" in headers) == (200, ["c"], False)
         assert get(proxy.host, f"/v2/{repo}/tags/list?n=3")[0] == (400 if paging is Paging.LIMITED else 200)
         assert get(proxy.host, "/v2/none/tags/list")[0] == 404
+
+
+@pytest.mark.parametrize("words", ["check --json -config -", "-config no.yaml", "relays --format=splunge", "--version"])
+def test_a_forked_command_is_like_any_other(words: str, tmp_path: Path) -> None:
+    """What it writes to which stream, and how it ends, is the same; it reads what it is given."""
+    one, other = Dregsy(tmp_path), Dregsy(tmp_path, within=("env",))
+    config = '{relay: "${RELAY}", lister: é}'
+
+    assert other.run(*words.split(), stdin=config) == one.run(*words.split(), stdin=config)
+
+
+def test_a_forked_command_has_an_environment_of_its_own(tmp_path: Path) -> None:
+    """Its variables and its folder are those that it is given, each time."""
+    for name in ("one", "two"):
+        dregsy = Dregsy(tmp_path / name, {"SOURCE": f"{name}.example.com"})
+        dregsy.config(mirror("${SOURCE}", "target.example.com", {"from": "a"}))
+        shown = dregsy.run("show", "-config", "sync.yaml")
+        assert (shown.code, f"{name}.example.com" in shown.out) == (0, True)
