@@ -7,10 +7,11 @@ import multiprocessing
 import os
 import pkgutil
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from functools import cache
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,9 @@ LAZY = ("boto3", "google.auth.transport.requests")
 
 _AS_PYTHON_DOES = ("r", -1, "surrogateescape"), ("w", -1, "surrogateescape"), ("w", 1, "backslashreplace")
 """How it opens the standard streams where the language is C.UTF-8: mode, buffering, errors."""
+
+_TURN = threading.Lock()
+"""Whoever starts a process also looks which others have ended, and of each that can be read once."""
 
 
 class Ended(NamedTuple):
@@ -45,18 +49,23 @@ class Streams(NamedTuple):
 
 def run(arguments: Sequence[str], *, environ: Mapping[str, str], folder: Path, stdin: bytes, seconds: float) -> Ended:
     """Run ``dregsy`` to its end; TimeoutError when that takes longer than so many seconds."""
-    with TemporaryDirectory() as place, ExitStack() as stack:
+    with TemporaryDirectory() as place:
         streams = Streams(*(Path(place) / name for name in Streams._fields))
         streams.given.write_bytes(stdin)
         process = _server().Process(target=_become, args=(tuple(arguments), dict(environ), folder, streams))
-        process.start()
-        stack.callback(process.close)
-        stack.callback(process.join)
-        process.join(seconds)
-        if process.exitcode is None:
+        with _TURN:
+            process.start()
+        is_late = not wait([process.sentinel], seconds)
+        if is_late:
             process.kill()
+        with _TURN:
+            process.join()
+            code = process.exitcode
+            process.close()
+        if is_late:
             raise TimeoutError(f"dregsy {' '.join(arguments)} took longer than {seconds} s")
-        return Ended(process.exitcode, streams.out.read_bytes(), streams.err.read_bytes())
+        assert code is not None  # it has ended
+        return Ended(code, streams.out.read_bytes(), streams.err.read_bytes())
 
 
 def suits(environ: Mapping[str, str]) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dregsy.embedded.images import image, index
+from tests.testbed import forked
 from tests.testbed.certificates import Authority
 from tests.testbed.command import Dregsy, mirror
 from tests.testbed.leaks import files_below
@@ -331,10 +332,21 @@ def test_a_forked_command_is_like_any_other(words: str, tmp_path: Path) -> None:
     assert other.run(*words.split(), stdin=config) == one.run(*words.split(), stdin=config)
 
 
-def test_a_forked_command_has_an_environment_of_its_own(tmp_path: Path) -> None:
-    """Its variables and its folder are those that it is given, each time."""
-    for name in ("one", "two"):
-        dregsy = Dregsy(tmp_path / name, {"SOURCE": f"{name}.example.com"})
+async def test_forked_commands_have_environments_of_their_own(tmp_path: Path) -> None:
+    """Their variables and folders are those that each is given, also of some that run at the same time."""
+    names = ["one", "two", "three", "four"]
+    commands = [Dregsy(tmp_path / name, {"SOURCE": f"{name}.example.com"}) for name in names]
+    for dregsy in commands:
         dregsy.config(mirror("${SOURCE}", "target.example.com", {"from": "a"}))
-        shown = dregsy.run("show", "-config", "sync.yaml")
-        assert (shown.code, f"{name}.example.com" in shown.out) == (0, True)
+    ran = await asyncio.gather(*(asyncio.to_thread(one.run, "show", "-config", "sync.yaml") for one in commands))
+
+    assert [0] * len(names) == [one.code for one in ran]
+    assert names == [name for name, one in zip(names, ran, strict=True) if f"{name}.example.com" in one.out]
+
+
+async def test_a_forked_command_has_its_time(tmp_path: Path) -> None:
+    """One that does not end in time is ended, and that is told."""
+    dregsy = Dregsy(tmp_path)
+    dregsy.config({**mirror("a.example.com", "b.example.com", {"from": "a"}, schedule="0 0 1 1 *")})
+    with pytest.raises(TimeoutError, match="took longer than"):
+        forked.run(["-config", "sync.yaml"], environ=dregsy.environ, folder=dregsy.folder, stdin=b"", seconds=0.01)
