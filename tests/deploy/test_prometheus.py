@@ -55,10 +55,11 @@ def test_expressions_name_what_there_is(expression: str) -> None:
         assert {label.strip() for label in labels.split(",")} <= together
 
 
-def test_alerts_tell_what_is_wrong_and_nothing_else() -> None:
-    """As Prometheus itself evaluates them over the courses of things in ``alerts.yaml``."""
+@pytest.mark.parametrize("courses", ["alerts.yaml", "alerts-of-weeks.yaml"])
+def test_alerts_tell_what_is_wrong_and_nothing_else(courses: str) -> None:
+    """As Prometheus itself evaluates them over the courses of things in a file."""
     ran = subprocess.run(
-        ["promtool", "test", "rules", str(Path(__file__).with_name("alerts.yaml"))],
+        ["promtool", "test", "rules", str(Path(__file__).with_name(courses))],
         capture_output=True,
         text=True,
         timeout=60,

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,10 +33,12 @@ class Podman:
         self.host = f"unix://{self.folder}/p.sock"
         self._log = self.folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._version: str | None = None
+        """Of the API; podman takes 0.3 s to tell, so it is asked once."""
 
     def client(self) -> APIClient:
         """Return a client for looking at podman's images; to be closed by who asks."""
-        return APIClient(base_url=self.host, timeout=int(PATIENCE))
+        return APIClient(base_url=self.host, version=self._version, timeout=int(PATIENCE))
 
     def __enter__(self) -> Self:
         (self.folder / "registries.conf").write_text(_REGISTRIES)
@@ -76,7 +79,8 @@ class Podman:
                 raise RuntimeError(f"podman ended: {self._log.read_text()[-2000:]}")
             with socket.socket(socket.AF_UNIX) as probe:
                 if probe.connect_ex(f"{self.folder}/p.sock") == 0:
-                    self.client().close()  # asks for the version, and waits until it is told
+                    with closing(self.client()) as client:  # waits until the version is told
+                        self._version = client.api_version
                     return
             time.sleep(0.01)
         raise RuntimeError(f"podman did not answer within {PATIENCE} s: {self._log.read_text()[-2000:]}")

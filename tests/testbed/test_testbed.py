@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from dregsy.embedded.images import image, index
+from tests.testbed import forked
 from tests.testbed.certificates import Authority
+from tests.testbed.command import Dregsy, mirror
 from tests.testbed.leaks import files_below
 from tests.testbed.proxy import Fault, Gate, Paging, RecordingProxy
 from tests.testbed.pushing import basic, bearer, push
@@ -319,3 +321,32 @@ def test_pages_of_tags(paging: Paging, link: str, registry_a: DockerRegistry, re
         assert (rest, json.loads(body)["tags"], "Link" in headers) == (200, ["c"], False)
         assert get(proxy.host, f"/v2/{repo}/tags/list?n=3")[0] == (400 if paging is Paging.LIMITED else 200)
         assert get(proxy.host, "/v2/none/tags/list")[0] == 404
+
+
+@pytest.mark.parametrize("words", ["check --json -config -", "-config no.yaml", "relays --format=splunge", "--version"])
+def test_a_forked_command_is_like_any_other(words: str, tmp_path: Path) -> None:
+    """What it writes to which stream, and how it ends, is the same; it reads what it is given."""
+    one, other = Dregsy(tmp_path), Dregsy(tmp_path, within=("env",))
+    config = '{relay: "${RELAY}", lister: é}'
+
+    assert other.run(*words.split(), stdin=config) == one.run(*words.split(), stdin=config)
+
+
+async def test_forked_commands_have_environments_of_their_own(tmp_path: Path) -> None:
+    """Their variables and folders are those that each is given, also of some that run at the same time."""
+    names = ["one", "two", "three", "four"]
+    commands = [Dregsy(tmp_path / name, {"SOURCE": f"{name}.example.com"}) for name in names]
+    for dregsy in commands:
+        dregsy.config(mirror("${SOURCE}", "target.example.com", {"from": "a"}))
+    ran = await asyncio.gather(*(asyncio.to_thread(one.run, "show", "-config", "sync.yaml") for one in commands))
+
+    assert [0] * len(names) == [one.code for one in ran]
+    assert names == [name for name, one in zip(names, ran, strict=True) if f"{name}.example.com" in one.out]
+
+
+async def test_a_forked_command_has_its_time(tmp_path: Path) -> None:
+    """One that does not end in time is ended, and that is told."""
+    dregsy = Dregsy(tmp_path)
+    dregsy.config({**mirror("a.example.com", "b.example.com", {"from": "a"}, schedule="0 0 1 1 *")})
+    with pytest.raises(TimeoutError, match="took longer than"):
+        forked.run(["-config", "sync.yaml"], environ=dregsy.environ, folder=dregsy.folder, stdin=b"", seconds=0.01)

@@ -1,7 +1,7 @@
 """Runs the real command, in a process of its own, while the test's registries go on serving."""
 
 import asyncio
-import sys
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 
 from dregsy.embedded.images import image, seed
 from dregsy.embedded.server import EmbeddedRegistry
+from tests.testbed import forked
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,15 @@ def dregsy() -> Dregsy:
     """Return a function that runs ``dregsy`` with some arguments, and text for its standard input."""
 
     async def run(*arguments: str, stdin: str = "") -> Ran:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "dregsy", *arguments),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        ended = await asyncio.to_thread(
+            forked.run,
+            arguments,
+            environ={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+            folder=Path.cwd(),
+            stdin=stdin.encode(),
+            seconds=60,
         )
-        try:
-            async with asyncio.timeout(60):
-                out, err = await process.communicate(stdin.encode())
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return Ran(process.returncode, out.decode(), err.decode())
+        return Ran(ended.code, ended.out.decode(), ended.err.decode())
 
     return run
 
