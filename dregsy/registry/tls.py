@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
-from weakref import WeakValueDictionary
 
 from dregsy.errors import CredentialsError
 from dregsy.model.endpoint import Endpoint
@@ -126,16 +125,13 @@ class Contexts:
         known = self._known.get(key)
         if known is not None and known.mark == mark:
             return known.context
-        if (shared := _IN_USE.get((key, endpoint.verify, mark))) is not None:
-            self._known[key] = shared
-            return shared.context
         if key not in self._bad or self._bad[key][0] != mark:
             try:
                 made = _settled(endpoint)
             except CredentialsError as error:
                 self._bad[key] = mark, error
             else:
-                self._known[key] = _IN_USE[key, endpoint.verify, made.mark] = made
+                self._known[key] = made
                 return made.context
         if known is not None and self._is_being_renewed(endpoint):
             return known.context
@@ -151,16 +147,12 @@ class Contexts:
         return abs(self._now() - newest) < RENEWAL_SECONDS
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True)
 class _Known:
     """Settings, and the state of the files they were made from."""
 
     mark: object
     context: ssl.SSLContext
-
-
-_IN_USE: WeakValueDictionary[tuple[Path | None, bool, object], _Known] = WeakValueDictionary()
-"""Settings that some registry has. Others with equal ones share them: to read the system's authorities takes 20 ms."""
 
 
 def _settled(endpoint: Endpoint) -> _Known:
@@ -188,13 +180,11 @@ def _key(endpoint: Endpoint) -> Path | None:
 
 def _state(endpoint: Endpoint) -> object:
     """All that a context depends on; the system's folder is searched by OpenSSL with each handshake."""
-    if not endpoint.verify:
-        return fingerprint(endpoint)
-    system = ssl.get_default_verify_paths()
+    system = ssl.get_default_verify_paths().cafile if endpoint.verify else None
     try:
-        return fingerprint(endpoint), system.capath, _mark(Path(system.cafile)) if system.cafile else None
+        return fingerprint(endpoint), _mark(Path(system)) if system else None
     except OSError:
-        return fingerprint(endpoint), system.capath, None
+        return fingerprint(endpoint), None
 
 
 def _mark(file: Path) -> tuple[str, int, int, int]:

@@ -564,25 +564,6 @@ def test_any_number_of_servers_share_settings(certs: Path, authority: Authority,
     assert several.at("cdn.example.com") is not several.at(HOST)
 
 
-def test_registries_with_equal_settings_share_them(certs: Path, authority: Authority) -> None:
-    """The system's authorities are read once for all registries without a folder; a folder or no check is another."""
-    trust(certs / HOST, authority)
-    kept = [tls.Contexts(endpoint(certs, host=f"h{number}.example.com")) for number in range(3)]
-    unchecked = tls.Contexts(endpoint(certs, host="h0.example.com", verify=False))
-    assert len({one.at(f"h{number}.example.com") for number, one in enumerate(kept)}) == 1
-    assert kept[0].at("h0.example.com") not in {unchecked.at("h0.example.com"), kept[0].at(HOST)}
-    assert tls.Contexts(endpoint(certs)).at(HOST) is kept[0].at(HOST)
-
-
-async def test_shared_settings_follow_the_files(certs: Path, authority: Authority, stranger: Authority) -> None:
-    """A registry that is met after its CA was renewed gets no settings of before."""
-    trust(certs / HOST, stranger)
-    before = tls.Contexts(endpoint(certs))
-    assert await talk(server(authority.issue("s")), before.at(HOST)) != "welcome"
-    trust(certs / HOST, authority)
-    assert await talk(server(authority.issue("s")), tls.Contexts(endpoint(certs)).at(HOST)) == "welcome"
-
-
 def test_what_was_never_good_is_an_error_at_once(certs: Path, authority: Authority) -> None:
     """Only files that were good before get time for their renewal."""
     mixed(authority, certs / HOST)
