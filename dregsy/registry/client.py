@@ -21,6 +21,8 @@ from dregsy.registry.wire import Body, Response
 
 _NO_HEAD = frozenset({405, 501})
 """What is answered by who knows no HEAD (RFC 9110 §15.5.6, §15.6.2): GET tells the same."""
+BLOB_LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
+"""What is answered to a manifest whose blobs are not there (OCI distribution spec, Error Codes)."""
 ACCEPT_MANIFESTS = {"Accept": ", ".join(MANIFEST_TYPES)}
 
 
@@ -126,6 +128,9 @@ class Registry:
 
         Raises DigestMismatch when the registry says that it stored something else. One that does not say what it
         stored is asked what is there now: what answers may be something in front of it.
+
+        That blobs are lacking is retryable: docker-registry shows those half-written that others write, too, and
+        whoever copies the image once more sees to its blobs again.
         """
         request = Request(
             "PUT",
@@ -137,8 +142,12 @@ class Registry:
             body=manifest.raw,
             lane=Lane.MANIFEST,
         )
-        async with self._transport.send(request) as response:
-            stored = response.headers.get("Docker-Content-Digest", "")
+        try:
+            async with self._transport.send(request) as response:
+                stored = response.headers.get("Docker-Content-Digest", "")
+        except RegistryError as error:
+            error.retryable = error.retryable or not BLOB_LOST.isdisjoint(error.codes)
+            raise
         if not stored.startswith(f"{manifest.digest.algorithm}:"):
             await self._prove(repository, reference, manifest)
         elif stored != str(manifest.digest):

@@ -10,7 +10,7 @@ from dregsy.model.digest import Digest
 from dregsy.model.manifest import MANIFEST_TYPES, Descriptor, Manifest
 from dregsy.model.ref import Ref
 from dregsy.model.report import Moved
-from dregsy.registry.client import Registry
+from dregsy.registry.client import BLOB_LOST, Registry
 from relays.native.blobs import Blobs, How
 from relays.native.meter import Meter
 from relays.native.source import Source
@@ -23,9 +23,6 @@ WIDTH = 32
 
 _NO_REPOSITORY = "NAME_UNKNOWN"
 """What a registry answers that has no such repository, and makes none."""
-
-_BLOB_LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
-"""What a registry answers to a manifest whose blobs it does not have (OCI distribution spec, Error Codes)."""
 
 
 class Graph:
@@ -71,7 +68,7 @@ class Graph:
             await self._target.put_manifest(repository, reference, manifest)
         except RegistryError as error:
             unclear = error.status == 404 or (error.status == 400 and self._how[How.BELIEVED])
-            if _BLOB_LOST.isdisjoint(error.codes) and not unclear:
+            if BLOB_LOST.isdisjoint(error.codes) and not unclear:
                 raise
             self._blobs.forget(self._target, manifest.blobs)
             self._there.difference_update(child.digest for child in manifest.children)
@@ -81,13 +78,12 @@ class Graph:
     async def _store_again(self, manifest: Manifest, reference: str) -> None:
         """Write a manifest of which everything was there a moment ago.
 
-        What then is not there is being written by others: docker-registry shows its files half-written.
+        What then is not there is being written by others, even where the answer is no more than a 404.
         """
         try:
             await self._target.put_manifest(self._ref.repository, reference, manifest)
         except RegistryError as error:
-            unclear = error.status == 404 and _NO_REPOSITORY not in error.codes
-            error.retryable = error.retryable or unclear or not _BLOB_LOST.isdisjoint(error.codes)
+            error.retryable = error.retryable or (error.status == 404 and _NO_REPOSITORY not in error.codes)
             raise
 
     async def _below(self, manifest: Manifest, depth: int) -> None:

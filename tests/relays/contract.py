@@ -41,6 +41,8 @@ S390X = Platform("linux", "s390x")
 USERS = {"alice": "alice's long: password"}
 AUTH = "eyJ1c2VybmFtZSI6ICJhbGljZSIsICJwYXNzd29yZCI6ICJhbGljZSdzIGxvbmc6IHBhc3N3b3JkIn0="
 """Alice's login as a config has it: base64 of JSON."""
+STUMBLES = ("layer not known", "blob unknown to registry")
+"""What podman and docker-registry say now and then when the same content arrives twice at once."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -367,7 +369,7 @@ async def test_many_at_once(
 
     assert failures(report.outcomes) == [None] * 8
     again = [one.outcome.failure for one in shop.events if isinstance(one, CopyRetried)]
-    assert all(one is not None and "layer not known" in one.message for one in again)  # podman loses some now and then
+    assert all(one is not None and any(said in one.message for said in STUMBLES) for one in again)
     assert wanted == await subject.at(registry_b.host, repo)
     assert list(shop.scratch.iterdir()) == []
 

@@ -204,6 +204,21 @@ async def test_a_registry_that_changes_manifests(registry_a: DockerRegistry, rep
         await at(clients, proxy.host).put_manifest(repo, "v1", image.top)
 
 
+@pytest.mark.parametrize("body", [None, b'{"errors": [{"code": "DIGEST_INVALID"}, {"code": "MANIFEST_BLOB_UNKNOWN"}]}'])
+async def test_a_manifest_before_its_blobs(
+    registry_a: DockerRegistry, repo: str, clients: Registries, body: bytes | None
+) -> None:
+    """A manifest whose blobs are not there, or half-written by others, may be taken once its image is copied anew."""
+    faults = [Fault(path="/manifests/v1", method="PUT", status=400, body=body)] if body else []
+    with (
+        RecordingProxy(registry_a.host, *faults) as proxy,
+        pytest.raises(RegistryError, match="BLOB_UNKNOWN") as caught,
+    ):
+        await at(clients, proxy.host).put_manifest(repo, "v1", images.image(repo).top)
+    assert caught.value.retryable
+    assert proxy.count("PUT", "/manifests/") == 1
+
+
 @pytest.mark.parametrize("other", [True, False])
 async def test_an_update_that_is_not_stored(
     registry_a: DockerRegistry, repo: str, clients: Registries, other: bool
