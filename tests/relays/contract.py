@@ -41,7 +41,12 @@ S390X = Platform("linux", "s390x")
 USERS = {"alice": "alice's long: password"}
 AUTH = "eyJ1c2VybmFtZSI6ICJhbGljZSIsICJwYXNzd29yZCI6ICJhbGljZSdzIGxvbmc6IHBhc3N3b3JkIn0="
 """Alice's login as a config has it: base64 of JSON."""
-STUMBLES = ("layer not known", "blob unknown to registry")
+STUMBLES = (
+    "layer not known",
+    "blob unknown to registry",
+    "did not match uploaded content",
+    "500 (Internal Server Error)",
+)
 """What podman and docker-registry say now and then when the same content arrives twice at once."""
 
 
@@ -368,8 +373,8 @@ async def test_many_at_once(
     report = await shop.run(task, parallel=4, retries=2)
 
     assert failures(report.outcomes) == [None] * 8
-    again = [one.outcome.failure for one in shop.events if isinstance(one, CopyRetried)]
-    assert all(one is not None and any(said in one.message for said in STUMBLES) for one in again)
+    again = [str(one.outcome.failure) for one in shop.events if isinstance(one, CopyRetried)]
+    assert [one for one in again if not any(said in one for said in STUMBLES)] == []
     assert wanted == await subject.at(registry_b.host, repo)
     assert list(shop.scratch.iterdir()) == []
 
