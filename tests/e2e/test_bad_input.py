@@ -6,8 +6,11 @@ import pytest
 
 from dregsy.embedded import images
 from tests.testbed.command import Done, Dregsy, mirror
+from tests.testbed.faults import Fault
+from tests.testbed.proxy import RecordingProxy
 from tests.testbed.pushing import push
 from tests.testbed.servers import DockerRegistry
+from tests.testbed.skopeo import Skopeo
 
 BOMB = (
     "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
@@ -78,7 +81,10 @@ def test_wrong_arguments(dregsy: Dregsy, arguments: tuple[str, ...]) -> None:
     """Wrong flags are told with exit code 1."""
     dregsy.write("", "f")
 
-    complained(dregsy.run(*arguments))
+    done = dregsy.run(*arguments)
+
+    complained(done)
+    assert (done.out, [file.name for file in dregsy.folder.iterdir()]) == ("", ["f"])
 
 
 def test_all_problems_at_once_without_secrets(dregsy: Dregsy) -> None:
@@ -92,7 +98,7 @@ def test_all_problems_at_once_without_secrets(dregsy: Dregsy) -> None:
     assert "c2VjcmV0LXZhbHVl" not in done.said
 
 
-def test_registries_that_are_not_there(dregsy: Dregsy, registry_a: DockerRegistry, repo: str) -> None:
+def test_registries_that_are_not_there(dregsy: Dregsy, registry_a: DockerRegistry, repo: str, skopeo: Skopeo) -> None:
     """A name that does not resolve and a port where nobody listens fail with that reason; others go on."""
     push(registry_a.host, repo, images.image(repo), "v1")
     closed = "127.0.0.1:1"
@@ -105,6 +111,7 @@ def test_registries_that_are_not_there(dregsy: Dregsy, registry_a: DockerRegistr
     done = dregsy.run("-config", dregsy.config(config))
 
     complained(done, f"cannot connect to {closed}", "the name nowhere.invalid does not resolve", "1 copied")
+    assert skopeo.tags(f"{registry_a.host}/{repo}/copy") == ["v1"]
 
 
 def test_repository_that_is_not_there(dregsy: Dregsy, registry_a: DockerRegistry, registry_b: DockerRegistry) -> None:
@@ -112,17 +119,17 @@ def test_repository_that_is_not_there(dregsy: Dregsy, registry_a: DockerRegistry
     done = dregsy.run("-config", dregsy.config(mirror(registry_a.host, registry_b.host, {"from": "no/such"})))
 
     complained(done, f"{registry_a.host}/no/such", "sync.yaml:")
+    assert registry_b.blobs("no/such") == set()
 
 
 def test_a_web_server_is_no_registry(dregsy: Dregsy, registry_a: DockerRegistry, repo: str) -> None:
     """A source that speaks http but no registry API, by answering 404 everywhere, is an error, not an empty list."""
-    from tests.testbed.faults import Fault
-    from tests.testbed.proxy import RecordingProxy
-
     with RecordingProxy(registry_a.host, Fault(path="", times=-1, status=404, body=b"<html>no</html>")) as web:
         done = dregsy.run("-config", dregsy.config(mirror(web.host, registry_a.host, {"from": repo})))
 
-    complained(done, "404")
+        assert web.count("GET", f"/v2/{repo}/tags/list") == 1
+
+    complained(done, f"{web.host}/v2/{repo}/tags/list answered 404")
 
 
 def test_closed_streams(dregsy: Dregsy) -> None:
